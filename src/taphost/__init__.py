@@ -1,0 +1,1 @@
+"""TapHost, the other end: a reference acquirer and credit-pay issuer."""

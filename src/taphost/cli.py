@@ -1,0 +1,5 @@
+"""The command `taphost`."""
+
+
+def main() -> int:
+    raise SystemExit("taphost: nothing to serve yet")

@@ -1,0 +1,5 @@
+"""The command `taplab`."""
+
+
+def main() -> int:
+    raise SystemExit("taplab: nothing to serve yet")

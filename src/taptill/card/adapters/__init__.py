@@ -1,0 +1,1 @@
+"""Readers on real boundaries: pn532 (serial), pcsc."""

@@ -1,0 +1,51 @@
+"""What a reader is told before a tap: per combination of AID and kernel, and per sale.
+
+Comes in: configuration and the sale's amount. Goes out: shapes the entry point and the kernels read.
+Source: EMV Book A, 5.2 (configuration data); EMV Book B, 3.1 (pre-processing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taptill.amount.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """One AID on one kernel with its reader limits. Limits are minor units; None means absent (no such check)."""
+
+    aid: bytes
+    kernel_id: int  # 2, 3, 7 ...
+    ttq: bytes  # 9F66 as configured, four bytes
+    partial_match: bool = True
+    transaction_limit_minor: int | None = None
+    floor_limit_minor: int | None = None
+    terminal_floor_limit_minor: int | None = None  # 9F1B
+    cvm_limit_minor: int | None = None
+    zero_amount_allowed: bool = False
+    zero_amount_offline_allowed: bool = False
+    status_check: bool = False
+    extended_selection: bool = False
+    application_version: bytes = b""  # 9F09
+
+
+@dataclass(frozen=True, slots=True)
+class TapRequest:
+    """One sale as a kernel needs it. `online_possible` False lets the TTQ drop "online cryptogram required"
+    (DESIGN 5.10: the way through an outage is chosen before GPO); `offline_allowed` False makes it required."""
+
+    amount: Money
+    amount_other: Money
+    transaction_type: int  # 9C: 00 purchase, 20 refund
+    date_yymmdd: str
+    time_hhmmss: str
+    country: str  # 9F1A, ISO 3166 number, "156"
+    unpredictable_number: bytes  # 9F37, four bytes
+    online_possible: bool
+    offline_allowed: bool
+    terminal_type: int = 0x22  # 9F35: attended, offline with online capability
+    terminal_capabilities: bytes = bytes.fromhex("E0E9C8")  # 9F33
+    serial_number: str = "TAPTILL1"  # 9F1E
+    merchant_name: str = "TapTill"  # 9F4E
+    exceptions: frozenset[bytes] = frozenset()  # SHA-256 of the PAN digits of cards to refuse offline

@@ -1,0 +1,3 @@
+"""Asking the acquirer. Reading order: exchange (shapes), profile (rows and answers as data), codec, framing, compose,
+read_reply, session (sans-io), adapters/.
+"""

@@ -1,0 +1,1 @@
+"""What must survive power loss. Reading order: entries, debts, port, chain, risk_budget, explain, adapters/."""

@@ -1,0 +1,1 @@
+"""Journals on real storage: sqlite."""

@@ -1,0 +1,144 @@
+"""The Journal port, and what can be read back from one.
+
+Comes in: entries with the message bytes they promise. Goes out: records, once they are on the disk.
+Strategy: one writer. `append` is one transaction and one sync; entries, projections, counters and envelopes move
+together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from taptill.errors import TapTillError
+from taptill.journal.entries import AnyEntry
+
+
+class JournalError(TapTillError):
+    """The journal cannot be written or read: no sale may start."""
+
+    code = 4001
+
+
+class JournalDamaged(JournalError):
+    """The chain or the file does not verify: names the place and the last good entry. Never recreated."""
+
+    code = 4002
+
+
+class JournalForeign(JournalError):
+    """Not a journal of this program, or of a release this one does not read."""
+
+    code = 4003
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An entry to append, and the wire bytes to keep beside it until its debt or transaction closes."""
+
+    entry: AnyEntry
+    wire: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry on the disk."""
+
+    seq: int
+    entry: AnyEntry
+    digest: bytes  # SHA-256 over the previous digest and the stored bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """A payment as the journal projects it."""
+
+    payment_ref: str
+    client_ref: str
+    state: str
+    amount_minor: int
+    currency: str
+    approved_minor: int
+    masked_pan: str
+    reader: str
+    opened_at_ms: int
+    changed_at_ms: int
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class DebtRow:
+    """A debt as the journal projects it. `wire` is None once it is closed."""
+
+    debt: str
+    payment_ref: str
+    transaction: str
+    row: str
+    state: str  # open, parked, closed
+    stan: int
+    batch: int
+    key_counter: int
+    amount_minor: int
+    attempts: int
+    last_result: str
+    created_at_ms: int
+    created_seq: int
+    wire: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Owned by the journal (DESIGN 5.4, 5.15): the next values to use."""
+
+    batch: int
+    next_stan: int
+    next_key_counter: int
+    next_payment: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineUse:
+    """What stands out unanswered, for the risk budget."""
+
+    count: int
+    total_minor: int
+    oldest_at_ms: int | None
+    per_token_count: dict[str, int]
+
+
+class JournalReader(Protocol):
+    """Reading beside a running writer. Raises JournalError."""
+
+    def records(self, payment_ref: str | None = None) -> Iterator[Record]: ...
+
+    def payment(self, payment_ref: str) -> PaymentRow | None: ...
+
+    def payment_of_client(self, client_ref: str) -> PaymentRow | None: ...
+
+    def payments(self) -> Sequence[PaymentRow]: ...
+
+    def open_debts(self) -> Sequence[DebtRow]:
+        """Open and parked debts in the order they were owed."""
+
+    def debts(self) -> Sequence[DebtRow]: ...
+
+    def counters(self) -> Counters: ...
+
+    def offline_use(self) -> OfflineUse: ...
+
+    def last_time_ms(self) -> int:
+        """The latest `at_ms` stored, 0 in an empty journal: the floor of wall time."""
+
+
+class Journal(JournalReader, Protocol):
+    """The one writer."""
+
+    def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
+        """All or nothing, synced on return. Raises JournalError; then nothing was stored."""
+
+    def wire_of(self, transaction: str) -> bytes | None:
+        """Bytes kept for an open transaction or debt."""
+
+    def close(self) -> None: ...

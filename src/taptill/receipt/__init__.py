@@ -1,0 +1,1 @@
+"""Telling the customer. Reading order: facts (in), texts, compose, escpos, printer (port), adapters/."""

@@ -1,0 +1,1 @@
+"""Printers: ESC/POS over TCP."""

@@ -1,0 +1,1 @@
+"""Closing the day: totals from the journal. Reading order: totals."""

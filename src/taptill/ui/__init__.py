@@ -1,0 +1,1 @@
+"""Faces: ecr/ (local API), kiosk/ (web page)."""

@@ -1,0 +1,1 @@
+"""The local HTTP API a cash register drives."""
