@@ -1,0 +1,170 @@
+"""BER-TLV as cards speak it (EMV Book 3, Annex B).
+
+Comes in: octets of a response, a record or field 55. Goes out: a tuple of `Tlv` trees, or octets again.
+Strategy: strict, because a card is a stranger: a cut tag, a cut length or a value that overruns is refused with its tag
+and offset, and nothing is guessed. 00 padding around elements is skipped, and may be missing at the end of the last
+template. Lent to the host, so it leans on nothing but the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from taptill.errors import TapTillError
+
+TAG_OCTETS_MAX = 4
+LENGTH_OCTETS_MAX = 4
+DEPTH_MAX = 24  # templates within templates; real cards stay below six
+
+_CONSTRUCTED = 0x20
+_TAG_CONTINUES = 0x1F
+_MORE = 0x80
+
+
+class MalformedTlv(TapTillError):
+    """Octets that are not BER-TLV, or a tag that cannot be written as such."""
+
+    code = 1201
+
+
+@dataclass(frozen=True, slots=True)
+class Tlv:
+    """One data object. `children` is empty for primitive tags; `value` is always the whole value, hidden in reprs."""
+
+    tag: int
+    value: bytes = field(repr=False)
+    children: tuple[Tlv, ...] = ()
+
+
+def parse_tlv(octets: bytes, where: str = "TLV") -> tuple[Tlv, ...]:
+    """All data objects of `octets` in order, templates opened. Raises MalformedTlv naming tag and offset."""
+    return _parse(octets, 0, len(octets), where, 0)
+
+
+def encode_tlv(tag: int, value: bytes) -> bytes:
+    """One data object with the shortest length field. Raises MalformedTlv for a number that is no tag."""
+    return encode_tag(tag) + encode_length(len(value)) + value
+
+
+def encode_tag(tag: int) -> bytes:
+    """`0x9F02` -> 9F 02. Raises MalformedTlv for a number that is no tag."""
+    octets = tag.to_bytes(max(1, (tag.bit_length() + 7) // 8), "big") if tag > 0 else b""
+    end = _tag_end(octets, 0, len(octets))
+    if end is None or end != len(octets) or end > TAG_OCTETS_MAX:
+        raise MalformedTlv(f"{tag:#x} is no BER tag", where="TLV encoding")
+    return octets
+
+
+def encode_length(length: int) -> bytes:
+    """EMV Book 3, Annex B2: one octet below 128, else 81.. and the count."""
+    if length < _MORE:
+        return bytes([length])
+    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([_MORE | len(digits)]) + digits
+
+
+def encode_tlvs(tlvs: Iterable[Tlv]) -> bytes:
+    """The data objects one after the other, as they were parsed."""
+    return b"".join(encode_tlv(tlv.tag, tlv.value) for tlv in tlvs)
+
+
+def walk(tlvs: Iterable[Tlv]) -> Iterator[Tlv]:
+    """Every data object, templates before their content."""
+    for tlv in tlvs:
+        yield tlv
+        yield from walk(tlv.children)
+
+
+def find(tlvs: Iterable[Tlv], tag: int) -> bytes | None:
+    """The value of the first `tag`, depth first; None when there is none."""
+    return next((tlv.value for tlv in walk(tlvs) if tlv.tag == tag), None)
+
+
+def find_all(tlvs: Iterable[Tlv], tag: int) -> tuple[Tlv, ...]:
+    """Every `tag`, depth first."""
+    return tuple(tlv for tlv in walk(tlvs) if tlv.tag == tag)
+
+
+def flatten(tlvs: Iterable[Tlv]) -> dict[int, bytes]:
+    """The primitive data objects without their templates; of a tag that comes twice the last one stays."""
+    return {tlv.tag: tlv.value for tlv in walk(tlvs) if not is_constructed(tlv.tag)}
+
+
+def is_constructed(tag: int) -> bool:
+    """Whether the tag announces a template (bit 6 of its first octet)."""
+    first = tag >> (8 * (max(1, (tag.bit_length() + 7) // 8) - 1))
+    return bool(first & _CONSTRUCTED)
+
+
+def _parse(octets: bytes, start: int, end: int, where: str, depth: int) -> tuple[Tlv, ...]:
+    if depth > DEPTH_MAX:
+        raise MalformedTlv(f"more than {DEPTH_MAX} templates within each other at offset {start}", where=where)
+    found: list[Tlv] = []
+    at = start
+    while at < end:
+        if octets[at] == 0x00:
+            at += 1
+            continue
+        first, tag, at = octets[at], *read_tag(octets, at, end, where)
+        length, at = _read_length(octets, at, end, where, tag)
+        stop = at + length
+        if stop > end:
+            if depth or not first & _CONSTRUCTED or not _only_padding_is_missing(octets, at, end):
+                over = f"tag {tag:X} wants {length} bytes at offset {at}, {end - at} are left"
+                raise MalformedTlv(over, where=where)
+            stop = end
+        children = _parse(octets, at, stop, where, depth + 1) if first & _CONSTRUCTED else ()
+        found.append(Tlv(tag, octets[at:stop], children))
+        at = stop
+    return tuple(found)
+
+
+def _only_padding_is_missing(octets: bytes, at: int, end: int) -> bool:
+    """Whether the data objects of a cut template are whole and padding had begun before the cut."""
+    if at >= end or octets[end - 1] != 0x00:
+        return False
+    try:
+        return len(_parse(octets, at, end - 1, "", 1)) == len(_parse(octets, at, end, "", 1))
+    except MalformedTlv:
+        return False
+
+
+def read_tag(octets: bytes, at: int, end: int, where: str) -> tuple[int, int]:
+    """The tag that begins at offset `at` and the offset behind it. Raises MalformedTlv for a cut or overlong one."""
+    stop = _tag_end(octets, at, end)
+    if stop is None:
+        raise MalformedTlv(f"tag {octets[at:end][:TAG_OCTETS_MAX].hex().upper()} is cut at offset {at}", where=where)
+    if stop - at > TAG_OCTETS_MAX:
+        raise MalformedTlv(f"the tag at offset {at} is longer than {TAG_OCTETS_MAX} bytes", where=where)
+    return int.from_bytes(octets[at:stop], "big"), stop
+
+
+def _tag_end(octets: bytes, at: int, end: int) -> int | None:
+    if at >= end:
+        return None
+    if octets[at] & _TAG_CONTINUES != _TAG_CONTINUES:
+        return at + 1
+    at += 1
+    while at < end:
+        if not octets[at] & _MORE:
+            return at + 1
+        at += 1
+    return None
+
+
+def _read_length(octets: bytes, at: int, end: int, where: str, tag: int) -> tuple[int, int]:
+    if at >= end:
+        raise MalformedTlv(f"tag {tag:X} has no length at offset {at}", where=where)
+    first = octets[at]
+    if first < _MORE:
+        return first, at + 1
+    count = first & ~_MORE
+    # A primitive "80" is read as a length of no octets, zero; on a template it would be the indefinite form, which
+    # EMV Book 3, Annex B2 does not know.
+    if (count == 0 and is_constructed(tag)) or count > LENGTH_OCTETS_MAX:
+        raise MalformedTlv(f"tag {tag:X} has length form {first:02X} at offset {at}", where=where)
+    stop = at + 1 + count
+    if stop > end:
+        raise MalformedTlv(f"the length of tag {tag:X} is cut at offset {at}", where=where)
+    return int.from_bytes(octets[at + 1 : stop], "big"), stop

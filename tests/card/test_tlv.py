@@ -1,0 +1,96 @@
+"""BER-TLV against foreign cases, and against any bytes at all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taptill.card.tlv import (
+    DEPTH_MAX,
+    MalformedTlv,
+    Tlv,
+    encode_tlv,
+    encode_tlvs,
+    find,
+    find_all,
+    flatten,
+    parse_tlv,
+)
+
+
+def test_templates_are_opened_and_values_kept() -> None:
+    tlvs = parse_tlv(bytes.fromhex("6F08A506870101880102"))
+    assert [tlv.tag for tlv in tlvs] == [0x6F]
+    assert find(tlvs, 0x88) == b"\x02"
+    assert flatten(tlvs) == {0x87: b"\x01", 0x88: b"\x02"}
+
+
+def test_find_all_keeps_the_order_of_the_card() -> None:
+    tlvs = parse_tlv(bytes.fromhex("BF0C0A61038701016103870102"))
+    assert [find([entry], 0x87) for entry in find_all(tlvs, 0x61)] == [b"\x01", b"\x02"]
+
+
+def test_padding_around_and_inside_templates_is_skipped() -> None:
+    assert [tlv.tag for tlv in parse_tlv(bytes.fromhex("00009A0101007004008701010000"))] == [0x9A, 0x70]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        ("9F", "tag 9F is cut at offset 0"),
+        ("9A", "tag 9A has no length at offset 1"),
+        ("9A0301", "tag 9A wants 3 bytes at offset 2, 1 are left"),
+        ("9A820", "cut at offset 1"),
+        ("7004870201", "tag 70 wants 4 bytes at offset 2, 3 are left"),
+        ("7003870201", "tag 87 wants 2 bytes at offset 4, 1 are left"),
+        ("7080870101000", "tag 70 has length form 80 at offset 1"),
+        ("9A850000000001FF", "tag 9A has length form 85 at offset 1"),
+    ],
+)
+def test_what_is_cut_or_overruns_is_refused_with_its_place(octets: str, said: str) -> None:
+    with pytest.raises(MalformedTlv, match=said):
+        parse_tlv(bytes.fromhex(octets if len(octets) % 2 == 0 else octets + "0"))
+
+
+def test_templates_nested_without_end_are_refused() -> None:
+    octets = b""
+    for _ in range(DEPTH_MAX + 2):
+        octets = encode_tlv(0xE0, octets)
+    with pytest.raises(MalformedTlv, match="templates within each other"):
+        parse_tlv(octets)
+
+
+def test_only_padding_may_be_missing_at_the_end_of_the_last_template() -> None:
+    assert [tlv.tag for tlv in parse_tlv(bytes.fromhex("700687010100"))[0].children] == [0x87]
+    for cut in ("70068701018802", "700687010188", "7004870200", "7004870100"):
+        with pytest.raises(MalformedTlv):
+            parse_tlv(bytes.fromhex(cut))
+
+
+def test_a_value_is_not_in_the_repr() -> None:
+    assert repr(parse_tlv(bytes.fromhex("5A086228000100001117"))) == "(Tlv(tag=90, children=()),)"
+
+
+@pytest.mark.parametrize("tag", [0, -1, 0x9F, 0x9A01, 0x1FFFFFFF7F])
+def test_a_number_that_is_no_tag_is_not_written(tag: int) -> None:
+    with pytest.raises(MalformedTlv):
+        encode_tlv(tag, b"")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_parse_or_are_refused_by_name(octets: bytes) -> None:
+    try:
+        tlvs = parse_tlv(octets, "card")
+    except MalformedTlv:
+        return
+    assert parse_tlv(encode_tlvs(tlvs)) == tlvs
+
+
+_TAGS = st.sampled_from([0x82, 0x5A, 0x9F26, 0x9F8201, 0xDF69, 0x5F34])
+
+
+@given(st.lists(st.tuples(_TAGS, st.binary(max_size=400)), max_size=6))
+def test_what_is_written_is_read_again(pairs: list[tuple[int, bytes]]) -> None:
+    octets = encode_tlv(0xBF0C, b"".join(encode_tlv(tag, value) for tag, value in pairs))
+    assert parse_tlv(octets)[0].children == tuple(Tlv(tag, value) for tag, value in pairs)
