@@ -107,7 +107,7 @@ def _parse(octets: bytes, start: int, end: int, where: str, depth: int) -> tuple
             at += 1
             continue
         first, tag, at = octets[at], *read_tag(octets, at, end, where)
-        length, at = _read_length(octets, at, end, where, tag)
+        length, at = read_length(octets, at, end, where, tag)
         stop = at + length
         if stop > end:
             if depth or not first & _CONSTRUCTED or not _only_padding_is_missing(octets, at, end):
@@ -153,7 +153,8 @@ def _tag_end(octets: bytes, at: int, end: int) -> int | None:
     return None
 
 
-def _read_length(octets: bytes, at: int, end: int, where: str, tag: int) -> tuple[int, int]:
+def read_length(octets: bytes, at: int, end: int, where: str, tag: int) -> tuple[int, int]:
+    """The length that begins at offset `at` and the offset behind it. Raises MalformedTlv for a cut or unknown form."""
     if at >= end:
         raise MalformedTlv(f"tag {tag:X} has no length at offset {at}", where=where)
     first = octets[at]

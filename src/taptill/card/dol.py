@@ -1,0 +1,88 @@
+"""Data object lists: what the card asks for, and the answer without tags (EMV Book 3, 5.4).
+
+Comes in: a DOL and the sources that know values. Goes out: the concatenated values in exactly the lengths asked for.
+Strategy: the first source that knows a tag wins; unknown tags, and templates, are filled with zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from taptill.card.data_elements import Format, format_of
+from taptill.card.tlv import MalformedTlv, is_constructed, read_length, read_tag
+from taptill.errors import TapTillError
+
+FILLED_OCTETS_MAX = 1024  # no command carries more; keeps a hostile length from filling the memory
+
+
+class MalformedDol(TapTillError):
+    """A list that ends within an entry, or asks for more than any command can carry."""
+
+    code = 1202
+
+
+@dataclass(frozen=True, slots=True)
+class DolEntry:
+    """One tag and the number of bytes wanted of it."""
+
+    tag: int
+    length: int
+
+
+def iterate_dol(dol: bytes, where: str = "DOL") -> Iterator[DolEntry]:
+    """The entries in order. Raises MalformedDol at the first bad one, after the good ones."""
+    at = 0
+    while at < len(dol):
+        try:
+            tag, at = read_tag(dol, at, len(dol), where)
+            length, at = read_length(dol, at, len(dol), where, tag)
+        except MalformedTlv as cut:
+            raise MalformedDol(cut.what, where=where) from cut
+        yield DolEntry(tag, length)
+
+
+def parse_dol(dol: bytes, where: str = "DOL") -> tuple[DolEntry, ...]:
+    """All entries. Raises MalformedDol."""
+    return tuple(iterate_dol(dol, where))
+
+
+def dol_length(entries: tuple[DolEntry, ...]) -> int:
+    """How many bytes a filled list has."""
+    return sum(entry.length for entry in entries)
+
+
+def fill_dol(dol: bytes, *sources: Mapping[int, bytes], where: str = "DOL") -> bytes:
+    """The values the list asks for. Raises MalformedDol."""
+    entries = parse_dol(dol, where)
+    if dol_length(entries) > FILLED_OCTETS_MAX:
+        raise MalformedDol(f"asks for {dol_length(entries)} bytes, at most {FILLED_OCTETS_MAX} fit", where=where)
+    return b"".join(_value_for(entry, sources) for entry in entries)
+
+
+def split_dol(dol: bytes, filled: bytes, where: str = "DOL") -> dict[int, bytes]:
+    """The other way round: what a filled list says per tag. Raises MalformedDol when the lengths disagree."""
+    entries = parse_dol(dol, where)
+    if dol_length(entries) != len(filled):
+        raise MalformedDol(f"asks for {dol_length(entries)} bytes, {len(filled)} are there", where=where)
+    values: dict[int, bytes] = {}
+    at = 0
+    for entry in entries:
+        values.setdefault(entry.tag, filled[at : at + entry.length])
+        at += entry.length
+    return values
+
+
+def _value_for(entry: DolEntry, sources: tuple[Mapping[int, bytes], ...]) -> bytes:
+    value = next((source[entry.tag] for source in sources if entry.tag in source), None)
+    if value is None or is_constructed(entry.tag):
+        return bytes(entry.length)
+    return fit(value, entry.length, format_of(entry.tag))
+
+
+def fit(value: bytes, length: int, data_format: Format) -> bytes:
+    """A value in another length: numeric keeps its right end, everything else its left end (EMV Book 3, 5.4)."""
+    if data_format is Format.NUMERIC:
+        return value[max(0, len(value) - length) :].rjust(length, b"\x00")
+    filler = b"\xff" if data_format is Format.COMPRESSED_NUMERIC else b"\x00"
+    return value[:length].ljust(length, filler)
