@@ -1,0 +1,212 @@
+"""Offline data authentication: is this card, and is what it said, its issuer's (EMV Book 2, 5 and 6).
+
+Comes in: what the card gave (`Evidence`), the CA keys and the data a signature covers. Goes out: an `Oda` with method,
+verdict and a stable reason.
+Strategy: one chain, CA key to issuer key to card key, serves every method; a method only says what its signature
+covers. Nothing depends on the scheme but the RID that picks the CA key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from taptill.card.ca_keys import RID_OCTETS, CaKey, CaKeyStore
+from taptill.card.certificates import (
+    HASH_OCTETS,
+    PresentedCertificate,
+    Refused,
+    RsaPublicKey,
+    century_year,
+    emv_hash,
+    recover_icc_key,
+    recover_issuer_key,
+    verify_dynamic,
+    verify_static,
+)
+from taptill.card.outcome import Oda, OdaMethod, OdaVerdict
+from taptill.card.tlv import MalformedTlv, Tlv, encode_tlvs, parse_tlv
+
+RECORD_TEMPLATE = 0x70
+SFI_WITHOUT_TEMPLATE_MAX = 10  # EMV Book 3, 10.3: records of SFI 1 to 10 count without their template
+
+_FDDA_V01 = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedRecord:
+    """A record that the AFL counts into offline data authentication, as the card returned it."""
+
+    sfi: int
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the card gave: its RID, its data objects, its PAN in digits, the static data to be authenticated."""
+
+    rid: bytes
+    data: Mapping[int, bytes] = field(repr=False)
+    pan: str = field(repr=False)
+    static_data: bytes | Refused = field(repr=False)
+    date_yymmdd: str
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedSignature:
+    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back."""
+
+    unpredictable_number: bytes
+    pdol_values: bytes
+    cdol_values: bytes
+    response: tuple[Tlv, ...] = field(repr=False)
+
+
+def static_data_of(records: Sequence[AuthenticatedRecord], data: Mapping[int, bytes]) -> bytes | Refused:
+    """EMV Book 3, 10.3: the records in order, then the AIP when 9F4A asks for it."""
+    parts: list[bytes] = []
+    for record in records:
+        try:
+            template = parse_tlv(record.octets, f"record of SFI {record.sfi}")
+        except MalformedTlv:
+            return Refused("static-data-malformed")
+        if len(template) != 1 or template[0].tag != RECORD_TEMPLATE:
+            return Refused("static-data-malformed")
+        parts.append(template[0].value if record.sfi <= SFI_WITHOUT_TEMPLATE_MAX else record.octets)
+    tag_list = data.get(0x9F4A)
+    if tag_list is None:
+        return b"".join(parts)
+    if tag_list != b"\x82" or 0x82 not in data:
+        return Refused("static-data-tag-list-wrong")
+    return b"".join(parts) + data[0x82]
+
+
+def authenticate_static(evidence: Evidence, ca_keys: CaKeyStore) -> Oda:
+    """SDA (EMV Book 2, 5): the card's data is its issuer's; says nothing about the card."""
+    ca_key, issuer = _issuer_key(evidence, ca_keys)
+    signature = evidence.data.get(0x93)
+    result: object = issuer
+    if signature is None:
+        result = Refused("data-missing-93")
+    elif not isinstance(evidence.static_data, bytes):
+        result = evidence.static_data
+    elif isinstance(issuer, RsaPublicKey):
+        result = verify_static(signature, issuer, evidence.static_data)
+    return _oda(OdaMethod.SDA, result, ca_key)
+
+
+def authenticate_dynamic(evidence: Evidence, ca_keys: CaKeyStore, ddol_values: bytes, signature: bytes) -> Oda:
+    """DDA (EMV Book 2, 6.5): the card signed the terminal's unpredictable number."""
+    ca_key, icc = card_key(evidence, ca_keys)
+    result = verify_dynamic(signature, icc, ddol_values) if isinstance(icc, RsaPublicKey) else icc
+    return _oda(OdaMethod.DDA, result, ca_key)
+
+
+def authenticate_fast(evidence: Evidence, ca_keys: CaKeyStore, sent: Mapping[int, bytes]) -> Oda:
+    """fDDA (EMV Book C-3, Annex C; PBOC 3.0 part 12): the signature came with GPO and covers what GPO sent."""
+    ca_key, icc = card_key(evidence, ca_keys)
+    signature = evidence.data.get(0x9F4B)
+    result: object = icc
+    if signature is None:
+        result = Refused("data-missing-9F4B")
+    elif isinstance(icc, RsaPublicKey):
+        covered = fast_terminal_data(sent, evidence.data.get(0x9F69, b""))
+        result = verify_dynamic(signature, icc, covered) if isinstance(covered, bytes) else covered
+    return _oda(OdaMethod.FDDA, result, ca_key)
+
+
+def fast_terminal_data(sent: Mapping[int, bytes], card_related: bytes) -> bytes | Refused:
+    """What fDDA covers: 9F37 in version 00; 9F37, 9F02, 5F2A and 9F69 in version 01. 9F69 names the version."""
+    tags = (0x9F37, 0x9F02, 0x5F2A) if card_related[:1] == bytes([_FDDA_V01]) else (0x9F37,)
+    if card_related and card_related[0] > _FDDA_V01:
+        return Refused("fdda-version-unknown")
+    missing = [tag for tag in tags if tag not in sent]
+    if missing:
+        return Refused(f"data-missing-{missing[0]:X}")
+    return b"".join(sent[tag] for tag in tags) + (card_related if len(tags) > 1 else b"")
+
+
+def authenticate_combined(evidence: Evidence, ca_keys: CaKeyStore, combined: CombinedSignature) -> Oda:
+    """CDA (EMV Book 2, 6.6): the signature covers the cryptogram and the hash of all that was exchanged."""
+    ca_key, icc = card_key(evidence, ca_keys)
+    signature = next((tlv.value for tlv in combined.response if tlv.tag == 0x9F4B), None)
+    result: object = icc
+    if signature is None:
+        result = Refused("data-missing-9F4B")
+    elif isinstance(icc, RsaPublicKey):
+        dynamic = verify_dynamic(signature, icc, combined.unpredictable_number)
+        result = _judge_combined(dynamic, combined) if isinstance(dynamic, bytes) else dynamic
+    return _oda(OdaMethod.CDA, result, ca_key)
+
+
+def combined_cryptogram(dynamic: bytes) -> bytes | None:
+    """The application cryptogram inside the ICC dynamic data of CDA: length, ICC dynamic number, CID, AC, hash."""
+    at = 1 + (dynamic[0] if dynamic else 0)
+    return dynamic[at + 1 : at + 9] if len(dynamic) >= at + 9 + HASH_OCTETS else None
+
+
+def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refused:
+    at = 1 + (dynamic[0] if dynamic else 0)
+    if combined_cryptogram(dynamic) is None:
+        return Refused("signature-wrong")
+    information = next((tlv.value for tlv in combined.response if tlv.tag == 0x9F27), b"")
+    if dynamic[at : at + 1] != information:
+        return Refused("cryptogram-information-differs")
+    exchanged = encode_tlvs(tlv for tlv in combined.response if tlv.tag != 0x9F4B)
+    expected = emv_hash(combined.pdol_values + combined.cdol_values + exchanged)
+    if not hmac.compare_digest(dynamic[at + 9 : at + 9 + HASH_OCTETS], expected):
+        return Refused("transaction-data-differ")
+    return dynamic
+
+
+def card_key(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, RsaPublicKey | Refused]:
+    """The card's own public key, proven down from the CA key."""
+    ca_key, issuer = _issuer_key(evidence, ca_keys)
+    if isinstance(issuer, Refused):
+        return ca_key, issuer
+    presented = _presented(evidence.data, 0x9F46, 0x9F48, 0x9F47)
+    if isinstance(presented, Refused):
+        return ca_key, presented
+    if isinstance(evidence.static_data, Refused):
+        return ca_key, evidence.static_data
+    key = recover_icc_key(presented, issuer, evidence.static_data, evidence.pan, evidence.date_yymmdd)
+    return ca_key, key
+
+
+def _issuer_key(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, RsaPublicKey | Refused]:
+    index = evidence.data.get(0x8F, b"")
+    if len(index) != 1:
+        return None, Refused("data-missing-8F")
+    ca_key = ca_keys.find(evidence.rid[:RID_OCTETS], index[0])
+    if ca_key is None:
+        return None, Refused("no-ca-key")
+    if _past(ca_key.expiry_yymmdd, evidence.date_yymmdd):
+        return ca_key, Refused("ca-key-expired")
+    presented = _presented(evidence.data, 0x90, 0x92, 0x9F32)
+    if isinstance(presented, Refused):
+        return ca_key, presented
+    above = RsaPublicKey(ca_key.modulus, ca_key.exponent)
+    return ca_key, recover_issuer_key(presented, above, evidence.pan, evidence.date_yymmdd)
+
+
+def _presented(
+    data: Mapping[int, bytes], certificate: int, remainder: int, exponent: int
+) -> PresentedCertificate | Refused:
+    for tag in (certificate, exponent):
+        if not data.get(tag):
+            return Refused(f"data-missing-{tag:X}")
+    return PresentedCertificate(data[certificate], data.get(remainder, b""), data[exponent])
+
+
+def _past(expiry_yymmdd: str, date_yymmdd: str) -> bool:
+    if not expiry_yymmdd:
+        return False
+    return (century_year(expiry_yymmdd[:2]), expiry_yymmdd[2:]) < (century_year(date_yymmdd[:2]), date_yymmdd[2:])
+
+
+def _oda(method: OdaMethod, result: object, ca_key: CaKey | None) -> Oda:
+    test_key = ca_key is not None and ca_key.test
+    if isinstance(result, Refused):
+        return Oda(method, OdaVerdict.FAILED, result.reason, test_key)
+    return Oda(method, OdaVerdict.PASSED, "", test_key)
