@@ -52,11 +52,9 @@ def frame(payload: bytes) -> bytes:
     length = len(payload)
     if not 1 <= length <= PAYLOAD_OCTETS_MAX:
         raise ValueError(f"a PN532 frame carries 1 to {PAYLOAD_OCTETS_MAX} bytes, not {length}")
-    if length <= SHORT_PAYLOAD_OCTETS_MAX:
-        head = bytes([length])
-    else:
-        head = length.to_bytes(2, "big")
-    marker = b"" if length <= SHORT_PAYLOAD_OCTETS_MAX else EXTENDED
+    short = length <= SHORT_PAYLOAD_OCTETS_MAX
+    head = length.to_bytes(1 if short else 2, "big")
+    marker = b"" if short else EXTENDED
     return b"\x00" + START + marker + head + _checksum(head) + payload + _checksum(payload) + b"\x00"
 
 
@@ -118,14 +116,14 @@ class Framer:
     def _head(self) -> tuple[int, int] | None:
         """Where the payload starts and how long it is (0 for ACK and NACK); None while bytes are missing."""
         while len(self._rest) >= 4:
-            if self._rest[2:4] in (b"\x00\xff", b"\xff\x00"):
+            fields = bytes(self._rest[2:4])
+            if fields in (b"\x00\xff", b"\xff\x00"):
                 return 4, 0
-            if self._rest[2:4] == EXTENDED:
-                if len(self._rest) < 7:
-                    return None
-                offset, fields = 7, self._rest[4:7]
-            else:
-                offset, fields = 4, self._rest[2:4]
+            offset = 7 if fields == EXTENDED else 4
+            if len(self._rest) < offset:
+                return None
+            if fields == EXTENDED:
+                fields = bytes(self._rest[4:7])
             length = int.from_bytes(fields[:-1], "big")
             if sum(fields) & 0xFF == 0 and 1 <= length <= PAYLOAD_OCTETS_MAX:
                 return offset, length

@@ -1,0 +1,77 @@
+"""The radio field between the chip's antenna and the cards that lie in it.
+
+Comes in: cards presented and removed, the field switched, frames to send. Goes out: the one frame that came back, and
+how much time the air and the cards took (`take_spent_us`).
+Strategy: every frame reaches every card; cards that are not meant stay silent by their own state. Two that speak at
+once are heard as nothing.
+"""
+
+from __future__ import annotations
+
+from taplab.pn532.airtime import EMPTY_POLL_US, FIELD_ON_GUARD_US, Timing, air_us, anticollision_us
+from taplab.pn532.picc import ContactlessCard, Picc
+
+
+class RfField:
+    """Time is only added up here; whoever asks waits it out."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._piccs: list[Picc] = []
+        self._spent_us = 0
+        self.on = False
+
+    @property
+    def cards(self) -> list[ContactlessCard]:
+        return [picc.card for picc in self._piccs]
+
+    def present(self, card: ContactlessCard) -> None:
+        picc = Picc(card)
+        picc.power(self.on)
+        self._piccs.append(picc)
+
+    def remove(self, card: ContactlessCard | None) -> None:
+        """One card, or all of them. A card that is not there is not missed."""
+        for picc in [picc for picc in self._piccs if card is None or picc.card is card]:
+            picc.power(False)
+            self._piccs.remove(picc)
+
+    def switch(self, on: bool) -> None:
+        if on and not self.on:
+            self._spend_air(FIELD_ON_GUARD_US)
+        self.on = on
+        for picc in self._piccs:
+            picc.power(on)
+
+    def request(self, wake: bool = False) -> list[Picc]:
+        """The cards that answer REQA (WUPA with `wake`), told apart by anticollision but none selected yet."""
+        answering = [picc for picc in self._piccs if picc.request(wake)]
+        if not answering:
+            self._spend_air(EMPTY_POLL_US)
+        return answering
+
+    def select(self, chosen: Picc) -> None:
+        self._spend_air(anticollision_us(len(chosen.card.uid)))
+        for picc in self._piccs:
+            picc.select(chosen.card.uid)
+
+    def transceive(self, frame: bytes, timeout_us: int) -> bytes | None:
+        """What comes back within the time; None is silence or a collision."""
+        self._spend_air(air_us(len(frame)))
+        answers = [answer for picc in list(self._piccs) if (answer := picc.receive(frame)) is not None]
+        if len(answers) != 1 or answers[0].compute_us > timeout_us:
+            self._spend_air(timeout_us)
+            return None
+        if self._timing.compute:
+            self._spent_us += answers[0].compute_us
+        self._spend_air(air_us(len(answers[0].octets)))
+        return answers[0].octets
+
+    def take_spent_us(self) -> int:
+        """The time used since the last asking."""
+        spent, self._spent_us = self._spent_us, 0
+        return spent
+
+    def _spend_air(self, duration_us: int) -> None:
+        if self._timing.air:
+            self._spent_us += duration_us
