@@ -1,1 +1,2 @@
-"""Telling the customer. Reading order: facts (in), texts, compose, escpos, printer (port), adapters/."""
+"""Telling the customer. Reading order: facts (in), texts, compose, layout, text, escpos, printer (port), status,
+adapters/."""

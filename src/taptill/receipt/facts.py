@@ -1,4 +1,8 @@
-"""What a receipt is made from, and what it is made into."""
+"""What a receipt is made from, and what it is made into.
+
+Comes in: nothing, these are shapes. Goes out: `ReceiptFacts` (one payment, ready to be told) and `Receipt` (lines,
+rules and a QR code, without any printer's commands).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from taptill.amount.money import Money
+from taptill.errors import TapTillError
+
+QR_OCTETS_MAX = 512  # a version 20 symbol; more cannot be read off a 58 mm slip
+
+
+class ReceiptError(TapTillError):
+    """Facts no receipt can be made from: a state without a text, a QR content that fits no slip."""
+
+    code = 5001
 
 
 class Language(Enum):
@@ -27,6 +40,25 @@ class Merchant:
     operator: str = "01"
     acquirer: str = ""
     test_mode: bool = True  # prints that this slip is not valid
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The transaction that a void or a refund belongs to, as its own slip named it."""
+
+    stan: int | None = None
+    rrn: str = ""
+    date: str = ""  # MMDD, as DE13 has it
+
+
+@dataclass(frozen=True, slots=True)
+class InstalmentTerms:
+    """The plan the customer agreed to before the tap."""
+
+    terms: int
+    per_term: Money
+    fee: Money | None = None
+    first: Money | None = None  # where the first payment differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +90,11 @@ class ReceiptFacts:
     reprint: int = 0  # how many times printed before
     status_url: str = ""  # what the QR leads to
     copy: Copy = Copy.CUSTOMER
+    transaction: str = "sale"  # sale, void, refund
+    original: Original | None = None
+    refunded: Money | None = None
+    instalments: InstalmentTerms | None = None
+    utc_offset_minutes: int = 480  # the shop's wall clock: China has one, without summer time
 
 
 class Style(Enum):
@@ -84,10 +121,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Qr:
+    """A QR code; raises ReceiptError when `content` is empty or longer than QR_OCTETS_MAX bytes of UTF-8."""
+
     content: str
     caption: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.content.encode()) <= QR_OCTETS_MAX:
+            raise ReceiptError(f"a QR content must have 1..{QR_OCTETS_MAX} bytes", where="receipt QR")
+
+
+Item = Line | Rule | Qr
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    items: tuple[Line | Rule | Qr, ...]
+    items: tuple[Item, ...]

@@ -20,8 +20,12 @@ class PrintVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PrintResult:
+    """`started`: bytes of the job reached the printer, so it may still come out by itself (paper refilled, cover
+    closed). A job that has started and is not PRINTED is printed again only as a marked reprint."""
+
     verdict: PrintVerdict
     detail: str = ""
+    started: bool = False
 
 
 class Printer(Protocol):
