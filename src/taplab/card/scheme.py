@@ -1,0 +1,122 @@
+"""The lab's own payment scheme: a CA, one issuer under it, and the issuer's cryptogram key.
+
+Comes in: entropy once, then a JSON file. Goes out: certificates for cards, the CA public key for terminals, and the
+issuer key for the host.
+Strategy: keys are made once and kept, so that a terminal's CA file and a host's key outlive a restart of the lab. All
+lab cards share one ICC key; their certificates differ by PAN and static data. The CA key is a test key and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from taplab.card.certificates import Certificate, icc_certificate, issuer_certificate
+from taplab.card.rsa_key import RsaKey
+from taptill.card.ca_keys import CaKey, ca_key_checksum, format_ca_keys
+from taptill.entropy import Entropy
+from taptill.errors import ConfigError
+
+UNIONPAY_RID = bytes.fromhex("A000000333")
+LAB_CA_INDEX = 0xF1  # no index UnionPay uses
+ISSUER_IDENTIFIER = "62280001"  # the leftmost digits of every lab card
+CERTIFICATES_EXPIRE_MMYY = "1239"
+CA_KEY_EXPIRES_YYMMDD = "391231"
+ISSUER_SERIAL = bytes.fromhex("0000A1")
+ICC_SERIAL = bytes.fromhex("0000C1")
+
+# Each certificate holds all but a remainder of the key below it, and 9F4B with the rest of the answer to GPO fits one
+# response APDU: 176, 144 and 128 bytes.
+CA_BITS, ISSUER_BITS, ICC_BITS = 1408, 1152, 1024
+CA_EXPONENT, ISSUER_EXPONENT, ICC_EXPONENT = 3, 3, 65537
+_KEY_NAMES = ("authority", "issuer", "card")
+
+
+class SchemeFileError(ConfigError):
+    """The file of the lab's keys is missing or is no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """All secrets of the lab's scheme. `issuer_key` is the 16-byte 3DES key card keys are derived from."""
+
+    authority: RsaKey
+    issuer: RsaKey
+    card: RsaKey
+    issuer_key: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls, entropy: Entropy) -> Self:
+        """New keys; takes a few tenths of a second. The RSA keys come from the operating system's generator."""
+        return cls(
+            RsaKey.generate(CA_BITS, CA_EXPONENT),
+            RsaKey.generate(ISSUER_BITS, ISSUER_EXPONENT),
+            RsaKey.generate(ICC_BITS, ICC_EXPONENT),
+            entropy.octets(16),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises SchemeFileError."""
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+            keys = {name: _key_from(written[name]) for name in _KEY_NAMES}
+            return cls(**keys, issuer_key=bytes.fromhex(written["issuer_key"]))
+        except (OSError, ValueError, KeyError, TypeError) as broken:
+            what = f"no keys of the lab's scheme: {type(broken).__name__}"
+            raise SchemeFileError(what, where=str(path), next_step="remove it; the lab makes a new one") from broken
+
+    @classmethod
+    def load_or_generate(cls, path: Path, entropy: Entropy) -> Self:
+        """The kept scheme, or a new one that is kept from now on. Raises SchemeFileError."""
+        if path.exists():
+            return cls.load(path)
+        made = cls.generate(entropy)
+        made.save(path)
+        return made
+
+    def save(self, path: Path) -> None:
+        """Readable by the owner alone; replaces an older file in one step."""
+        keys = {name: _key_to_json(getattr(self, name)) for name in _KEY_NAMES}
+        text = json.dumps({**keys, "issuer_key": self.issuer_key.hex()}, indent=1)
+        draft = path.with_name(path.name + ".new")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+
+    def issuer_certificate(self) -> Certificate:
+        """The issuer's key under the lab CA: 90, 92, 9F32."""
+        return issuer_certificate(
+            self.authority, self.issuer, ISSUER_IDENTIFIER, CERTIFICATES_EXPIRE_MMYY, ISSUER_SERIAL
+        )
+
+    def icc_certificate(self, pan: str, static_data: bytes) -> Certificate:
+        """The card's key under the issuer's: 9F46, 9F48, 9F47."""
+        return icc_certificate(self.issuer, self.card, pan, CERTIFICATES_EXPIRE_MMYY, ICC_SERIAL, static_data)
+
+    def ca_key(self) -> CaKey:
+        """The public key a terminal needs to believe the lab's cards, marked as a test key."""
+        modulus, exponent = self.authority.modulus, self.authority.exponent
+        checksum = ca_key_checksum(UNIONPAY_RID, LAB_CA_INDEX, modulus, exponent)
+        return CaKey(UNIONPAY_RID, LAB_CA_INDEX, modulus, exponent, checksum, CA_KEY_EXPIRES_YYMMDD, test=True)
+
+    def ca_keys_toml(self) -> str:
+        """The CA key as a terminal's configuration file."""
+        return format_ca_keys([self.ca_key()])
+
+
+def _key_to_json(key: RsaKey) -> dict[str, str]:
+    return {
+        "modulus": key.modulus.hex(),
+        "exponent": key.exponent.hex(),
+        "private_exponent": f"{key.private_exponent:x}",
+    }
+
+
+def _key_from(written: dict[str, str]) -> RsaKey:
+    return RsaKey(
+        bytes.fromhex(written["modulus"]), bytes.fromhex(written["exponent"]), int(written["private_exponent"], 16)
+    )
