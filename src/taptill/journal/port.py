@@ -7,8 +7,8 @@ together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from taptill.errors import TapTillError
@@ -26,11 +26,31 @@ class JournalDamaged(JournalError):
 
     code = 4002
 
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str,
+        next_step: str = "",
+        bad_seq: int | None = None,
+        last_good_seq: int | None = None,
+    ) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.bad_seq = bad_seq
+        self.last_good_seq = last_good_seq
+
 
 class JournalForeign(JournalError):
     """Not a journal of this program, or of a release this one does not read."""
 
     code = 4003
+
+
+class ImpossibleEntry(JournalError):
+    """An entry that contradicts what the journal holds (a STAN still open, a debt without bytes): the program that
+    made it is wrong, nothing was stored and the journal is sound."""
+
+    code = 4004
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,41 @@ class PaymentRow:
     changed_at_ms: int
     first_seq: int
     last_seq: int
+    refunded_minor: int = 0
+
+
+OPEN_RESULTS = frozenset({"", "unknown", "parked", "confirming"})
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRow:
+    """One financial act with the host. `result` is empty while only the intent stands; approved, declined, not_sent,
+    unknown, parked as decided; confirming while the customer has not accepted a lower amount; reversing and reversed
+    once its reversal is owed and closed; for an advice the payment's state. `wire` is None unless it is open."""
+
+    transaction: str
+    payment_ref: str
+    row: str
+    result: str
+    stan: int
+    batch: int
+    key_counter: int
+    amount_minor: int
+    approved_minor: int
+    token: str
+    masked_pan: str
+    reader: str
+    card_facts: Mapping[str, str]
+    code: str
+    auth_code: str
+    rrn: str
+    intended_at_ms: int
+    intended_seq: int
+    wire: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        return self.result in OPEN_RESULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +140,13 @@ class DebtRow:
     last_result: str
     created_at_ms: int
     created_seq: int
-    wire: bytes | None
+    wire: bytes | None = field(repr=False)
+    token: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Open or parked: not closed."""
+        return self.state != "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +169,15 @@ class OfflineUse:
     per_token_count: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A journal that verifies: how many entries, the last one, and the head of the chain."""
+
+    count: int
+    last_seq: int
+    head: bytes
+
+
 class JournalReader(Protocol):
     """Reading beside a running writer. Raises JournalError."""
 
@@ -118,6 +188,15 @@ class JournalReader(Protocol):
     def payment_of_client(self, client_ref: str) -> PaymentRow | None: ...
 
     def payments(self) -> Sequence[PaymentRow]: ...
+
+    def open_payments(self) -> Sequence[PaymentRow]:
+        """Those that a restart has to look at, oldest first."""
+
+    def transactions(self, payment_ref: str | None = None) -> Sequence[TransactionRow]:
+        """In the order they were meant; `wire` is left out."""
+
+    def open_transactions(self) -> Sequence[TransactionRow]:
+        """Intents without a final outcome, with the bytes kept for them, in the order they were meant."""
 
     def open_debts(self) -> Sequence[DebtRow]:
         """Open and parked debts in the order they were owed."""
@@ -131,14 +210,22 @@ class JournalReader(Protocol):
     def last_time_ms(self) -> int:
         """The latest `at_ms` stored, 0 in an empty journal: the floor of wall time."""
 
+    def verify(self) -> Verified:
+        """Every entry, projection and kept message. Raises JournalDamaged with the place."""
+
 
 class Journal(JournalReader, Protocol):
     """The one writer."""
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
-        """All or nothing, synced on return. Raises JournalError; then nothing was stored."""
+        """All or nothing, synced on return. Raises JournalError; then nothing is stored as far as this run can see (a
+        commit whose sync failed may still be found after a power cut: nobody was told of it)."""
 
     def wire_of(self, transaction: str) -> bytes | None:
         """Bytes kept for an open transaction or debt."""
+
+    def checkpoint(self) -> None:
+        """Move what was appended into the main file and empty the log, so that erased envelopes leave the disk's files.
+        For idle moments: it syncs several times. Raises JournalError."""
 
     def close(self) -> None: ...

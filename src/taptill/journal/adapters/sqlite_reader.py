@@ -1,0 +1,181 @@
+"""Reading a journal's file beside its writer.
+
+Comes in: a path. Goes out: entries, projections, and the verdict whether they belong together.
+Strategy: a read-only connection; long readings go in pieces, so that no reader keeps the writer's log from being
+emptied. `verify` reads everything in one snapshot and makes the projections again from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import apsw
+
+from taptill.journal import chain
+from taptill.journal.adapters import sqlite_rows as rows
+from taptill.journal.adapters.sqlite_file import connect, damaged, declared
+from taptill.journal.adapters.wire_slots import message_in
+from taptill.journal.audit import Held, audit
+from taptill.journal.entries import PaymentEntry
+from taptill.journal.port import (
+    Counters,
+    DebtRow,
+    OfflineUse,
+    PaymentRow,
+    Record,
+    TransactionRow,
+    Verified,
+)
+
+PIECE_ROWS = 500
+Row = tuple[Any, ...]
+Shape = TypeVar("Shape")
+_OPEN_STATES = """('armed', 'reading', 'authorizing', 'confirming', 'unknown', 'cancelling', 'reversing', 'deferred',
+    'parked')"""
+
+
+class SqliteJournalReader:
+    """The reading half of the port. One thread at a time."""
+
+    def __init__(self, connection: apsw.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Raises JournalError when there is none, JournalForeign, JournalDamaged. Changes nothing."""
+        with declared(str(path)):
+            return cls(connect(Path(path), writable=False), str(path))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def stored(self, first_seq: int = 1, last_seq: int | None = None) -> Iterator[chain.StoredEntry]:
+        """Rows as they lie on the disk, in order, up to the last one there was when the reading began."""
+        last = self._last_seq() if last_seq is None else last_seq
+        while first_seq <= last:
+            piece = self._select(
+                lambda row: chain.StoredEntry(*row),
+                "SELECT seq, body, digest FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq",
+                (first_seq, min(last, first_seq + PIECE_ROWS - 1)),
+            )
+            yield from piece
+            first_seq += PIECE_ROWS
+
+    def records(self, payment_ref: str | None = None) -> Iterator[Record]:
+        if payment_ref is None:
+            yield from map(chain.read_entry, self.stored())
+            return
+        payment = self.payment(payment_ref)
+        if payment is None:
+            return
+        for record in map(chain.read_entry, self.stored(payment.first_seq, payment.last_seq)):
+            if isinstance(record.entry, PaymentEntry) and record.entry.payment_ref == payment_ref:
+                yield record
+
+    def payment(self, payment_ref: str) -> PaymentRow | None:
+        return self._one(rows.payment_of, rows.PAYMENT + "WHERE payment_ref = ?", (payment_ref,))
+
+    def payment_of_client(self, client_ref: str) -> PaymentRow | None:
+        """The latest with this reference of the cash register."""
+        statement = rows.PAYMENT + "WHERE client_ref = ? ORDER BY first_seq DESC LIMIT 1"
+        return self._one(rows.payment_of, statement, (client_ref,))
+
+    def payments(self) -> Sequence[PaymentRow]:
+        return self._select(rows.payment_of, rows.PAYMENT + "ORDER BY first_seq")
+
+    def open_payments(self) -> Sequence[PaymentRow]:
+        return self._select(rows.payment_of, rows.PAYMENT + f"WHERE state IN {_OPEN_STATES} ORDER BY first_seq")
+
+    def transactions(self, payment_ref: str | None = None) -> Sequence[TransactionRow]:
+        if payment_ref is None:
+            return self._select(rows.act_of, rows.ACT + "ORDER BY intended_seq")
+        payment = self.payment(payment_ref)
+        if payment is None:
+            return ()
+        statement = rows.ACT + "WHERE intended_seq BETWEEN ? AND ? AND payment_ref = ? ORDER BY intended_seq"
+        return self._select(rows.act_of, statement, (payment.first_seq, payment.last_seq, payment_ref))
+
+    def open_transactions(self) -> Sequence[TransactionRow]:
+        statement = rows.ACT + "WHERE result IN ('', 'unknown', 'parked', 'confirming') ORDER BY intended_seq"
+        return self._select(lambda row: rows.act_of(row, self._message(row[-1])), statement)
+
+    def open_debts(self) -> Sequence[DebtRow]:
+        return self._debts("WHERE state <> 'closed' ORDER BY created_seq")
+
+    def debts(self) -> Sequence[DebtRow]:
+        return self._debts("ORDER BY created_seq")
+
+    def counters(self) -> Counters:
+        statement = "SELECT batch, next_stan, next_key_counter, next_payment FROM counter"
+        found = self._one(lambda row: Counters(*row), statement)
+        if found is None:
+            raise damaged(self._where, "the counters are missing")
+        return found
+
+    def offline_use(self) -> OfflineUse:
+        """Advices that the host has not taken yet, the parked ones included."""
+        groups: Sequence[tuple[str, int, int, int]] = self._select(
+            lambda row: (row[0], row[1], row[2], row[3]),
+            """SELECT token, count(*), sum(amount_minor), min(created_at_ms) FROM debt
+            WHERE state <> 'closed' AND profile_row IN ('offline_advice', 'deferred_advice') GROUP BY token""",
+        )
+        return OfflineUse(
+            count=sum(count for _, count, _, _ in groups),
+            total_minor=sum(total for _, _, total, _ in groups),
+            oldest_at_ms=min((oldest for _, _, _, oldest in groups), default=None),
+            per_token_count={token: count for token, count, _, _ in groups},
+        )
+
+    def last_time_ms(self) -> int:
+        return self._number("SELECT last_time_ms FROM counter")
+
+    def verify(self) -> Verified:
+        with declared(self._where):
+            self._connection.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
+            try:
+                verdict = self._connection.execute("PRAGMA integrity_check(1)").get
+                if verdict != "ok":
+                    raise damaged(self._where, f"SQLite finds it damaged: {verdict}")
+                return audit(self.stored(), self._held())
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def _held(self) -> Held:
+        debts = self.debts()
+        messages = {act.transaction: act.wire for act in self.open_transactions()}
+        messages.update({debt.debt: debt.wire for debt in debts})
+        return Held(
+            payments=self.payments(),
+            transactions=self.transactions(),
+            debts=[replace(debt, wire=None) for debt in debts],
+            counters=self.counters(),
+            last_time_ms=self.last_time_ms(),
+            head_seq=self._number("SELECT head_seq FROM counter"),
+            messages={name: wire for name, wire in messages.items() if wire is not None},
+        )
+
+    def _last_seq(self) -> int:
+        return self._number("SELECT ifnull(max(seq), 0) FROM entry")
+
+    def _number(self, statement: str) -> int:
+        found = self._one(lambda row: int(row[0]), statement)
+        if found is None:
+            raise damaged(self._where, "the counters are missing")
+        return found
+
+    def _debts(self, condition: str) -> Sequence[DebtRow]:
+        return self._select(lambda row: rows.debt_of(row, self._message(row[-1])), rows.DEBT + condition)
+
+    def _message(self, slot: int | None) -> bytes | None:
+        return None if slot is None else message_in(self._connection, slot)
+
+    def _select(self, shape: Callable[[Row], Shape], statement: str, bindings: tuple[object, ...] = ()) -> list[Shape]:
+        with declared(self._where):
+            return [shape(row) for row in self._connection.execute(statement, bindings)]
+
+    def _one(self, shape: Callable[[Row], Shape], statement: str, bindings: tuple[object, ...] = ()) -> Shape | None:
+        return next(iter(self._select(shape, statement, bindings)), None)
