@@ -86,6 +86,11 @@ class Pn532Chip:
         """Is the host's line speed the chip's own, or the one agreed on for after its ACK?"""
         return baud in (self.baud, self._baud_after_ack)
 
+    def take_over_baud(self, baud: int) -> None:
+        """The host already speaks at the agreed speed, so its ACK was given even where the line lost it."""
+        if self._baud_after_ack == baud and not self._answer:
+            self.baud, self._baud_after_ack = baud, None
+
     def receive(self, octets: bytes, now_us: int) -> None:
         """Bytes that arrived at a speed the chip understands."""
         if self._sleeps_through:
@@ -134,7 +139,7 @@ class Pn532Chip:
         if signal is Signal.NACK and self._last_frame:
             self._answer = Answer(self._last_frame, self._line_free_us + self._uart_us(len(self._last_frame)))
         elif signal is Signal.ACK and self._baud_after_ack and not self._answer:
-            self.baud, self._baud_after_ack = self._baud_after_ack, None
+            self.take_over_baud(self._baud_after_ack)
         elif signal is Signal.ACK:
             self._answer = self._search = None
 

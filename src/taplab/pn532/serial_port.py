@@ -115,6 +115,7 @@ class VirtualPn532:
             if self._ends is None:
                 self._ends = pty.openpty()
                 tty.setraw(self._ends[1])
+                os.set_blocking(self._ends[0], False)  # a line that nobody reads loses bytes, it does not wait
                 Path(self.path).symlink_to(os.ttyname(self._ends[1]))
         self._wake()
 
@@ -147,11 +148,13 @@ class VirtualPn532:
         speed = SPEEDS.get(termios.tcgetattr(self._ends[1])[OUTPUT_SPEED], 0)
         if select.select([master], [], [], 0)[0]:
             octets = os.read(master, READ_OCTETS_MAX)
+            self._chip.take_over_baud(speed)  # tcflush, which nfcpy calls, drops what a pty has not handed over yet
             if self._chip.understands(speed):
                 self._chip.receive(octets, _now_us())
         sent = self._chip.take_due(_now_us())
         if sent and self._chip.understands(speed) and not self._hanging and self._ends:
-            os.write(master, sent)
+            with contextlib.suppress(BlockingIOError):
+                os.write(master, sent)
 
 
 def _now_us() -> int:
