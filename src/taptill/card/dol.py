@@ -13,7 +13,7 @@ from taptill.card.data_elements import Format, format_of
 from taptill.card.tlv import MalformedTlv, is_constructed, read_length, read_tag
 from taptill.errors import TapTillError
 
-FILLED_OCTETS_MAX = 1024  # no command carries more; keeps a hostile length from filling the memory
+FILLED_OCTETS_MAX = 252  # what a short GPO carries in its template 83; no command carries much more
 
 
 class MalformedDol(TapTillError):

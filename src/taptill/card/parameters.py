@@ -48,4 +48,8 @@ class TapRequest:
     terminal_capabilities: bytes = bytes.fromhex("E0E9C8")  # 9F33
     serial_number: str = "TAPTILL1"  # 9F1E
     merchant_name: str = "TapTill"  # 9F4E
+    pin_pad: bool = (
+        False  # a certified pad for online PIN is attached; without it the TTQ never claims one (DESIGN 5.11)
+    )
+    sequence_counter: int = 0  # 9F41, eight digits
     exceptions: frozenset[bytes] = frozenset()  # SHA-256 of the PAN digits of cards to refuse offline

@@ -1,0 +1,39 @@
+"""The shape of a conversation with a card, and of a kernel that leads it.
+
+Comes in: nothing, these are shapes. Goes out: `Dialogue`, a generator that yields commands, is sent responses and
+returns the tap's `CardRead`; the same one runs on a reader, on a transcript and in a fuzzer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from taptill.card.apdu import CommandApdu, ResponseApdu
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.outcome import CardRead
+from taptill.card.parameters import TapRequest
+from taptill.card.preprocessing import Prepared
+
+Dialogue = Generator[CommandApdu, ResponseApdu, CardRead]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The application finally selected: its DF name, its FCI flattened to data objects, and its pre-processing."""
+
+    aid: bytes
+    prepared: Prepared
+    fci: Mapping[int, bytes] = field(repr=False)
+    label: str = ""
+
+
+class Kernel(Protocol):
+    """A scheme's way of reading a card. It raises MalformedTlv, MalformedDol or MalformedApdu for what a card must not
+    send; everything else a card can do is an outcome."""
+
+    name: str
+
+    def run(self, selection: Selection, request: TapRequest, ca_keys: CaKeyStore) -> Dialogue:
+        """From GET PROCESSING OPTIONS to the outcome."""

@@ -1,0 +1,109 @@
+"""Before the field is on: which combinations may serve this amount, and what the card is told of the reader.
+
+Comes in: a combination with its limits, and the sale. Goes out: `Prepared` with indicators and the copy of the TTQ.
+Strategy: EMV Book B, 3.1.1, clause by clause; on top of it the way chosen through an outage (DESIGN 5.10) may only add
+"online cryptogram required".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taptill.card.parameters import Combination, TapRequest
+
+TTQ_OFFLINE_ONLY = (0, 0x08)
+TTQ_ONLINE_PIN = (0, 0x04)
+TTQ_SIGNATURE = (0, 0x02)
+TTQ_CONTACT_CHIP = (0, 0x10)
+TTQ_ONLINE_CRYPTOGRAM_REQUIRED = (1, 0x80)
+TTQ_CVM_REQUIRED = (1, 0x40)
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """EMV Book B, Table 3-2: the pre-processing indicators of one combination."""
+
+    status_check_requested: bool = False
+    application_not_allowed: bool = False
+    zero_amount: bool = False
+    floor_limit_exceeded: bool = False
+    cvm_limit_exceeded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A combination with its indicators and its TTQ (9F66) for this sale."""
+
+    combination: Combination
+    indicators: Indicators
+    ttq: bytes
+
+
+def prepare(combination: Combination, request: TapRequest) -> Prepared:
+    """EMV Book B, 3.1.1.1 to 3.1.1.12."""
+    ttq = _fresh_ttq(combination.ttq, request.pin_pad)
+    indicators = _indicators(combination, request, has_bit(ttq, TTQ_OFFLINE_ONLY))
+    online = indicators.floor_limit_exceeded or indicators.status_check_requested
+    online = online or (indicators.zero_amount and not combination.zero_amount_offline_allowed)
+    if online or not request.offline_allowed:
+        ttq = with_bit(ttq, TTQ_ONLINE_CRYPTOGRAM_REQUIRED)
+    if indicators.cvm_limit_exceeded:
+        ttq = with_bit(ttq, TTQ_CVM_REQUIRED)
+    return Prepared(combination, indicators, ttq)
+
+
+def has_bit(octets: bytes, place: tuple[int, int]) -> bool:
+    """Whether the bit `(byte, mask)` is set; a missing byte has no bits."""
+    byte, mask = place
+    return len(octets) > byte and bool(octets[byte] & mask)
+
+
+def with_bit(octets: bytes, place: tuple[int, int]) -> bytes:
+    """The octets with the bit set; unchanged when they do not reach that far."""
+    byte, mask = place
+    if len(octets) <= byte:
+        return octets
+    return octets[:byte] + bytes([octets[byte] | mask]) + octets[byte + 1 :]
+
+
+def without_bit(octets: bytes, place: tuple[int, int]) -> bytes:
+    """The octets with the bit cleared."""
+    byte, mask = place
+    if len(octets) <= byte:
+        return octets
+    return octets[:byte] + bytes([octets[byte] & ~mask & 0xFF]) + octets[byte + 1 :]
+
+
+def _fresh_ttq(ttq: bytes, pin_pad: bool) -> bytes:
+    """EMV Book B, 3.1.1.2: the transient bits start at zero; online PIN is claimed only where a pad is."""
+    for place in (TTQ_ONLINE_CRYPTOGRAM_REQUIRED, TTQ_CVM_REQUIRED):
+        ttq = without_bit(ttq, place)
+    return ttq if pin_pad else without_bit(ttq, TTQ_ONLINE_PIN)
+
+
+def _indicators(combination: Combination, request: TapRequest, offline_only: bool) -> Indicators:
+    amount = request.amount.minor
+    one_unit: int = 10**request.amount.currency.minor_digits
+    zero = amount == 0
+    refused = zero and (not combination.zero_amount_allowed or _only_offline(combination, offline_only))
+    limit = combination.transaction_limit_minor
+    return Indicators(
+        status_check_requested=combination.status_check and amount == one_unit,
+        application_not_allowed=refused or (limit is not None and amount >= limit),
+        zero_amount=zero and combination.zero_amount_allowed,
+        floor_limit_exceeded=_above_floor(combination, amount),
+        cvm_limit_exceeded=combination.cvm_limit_minor is not None and amount >= combination.cvm_limit_minor,
+    )
+
+
+def _only_offline(combination: Combination, offline_only: bool) -> bool:
+    """EMV Book B, 3.1.1.11: a zero amount goes online, so a reader that cannot is out."""
+    return offline_only and not combination.zero_amount_offline_allowed
+
+
+def _above_floor(combination: Combination, amount_minor: int) -> bool:
+    """EMV Book B, 3.1.1.6 and 3.1.1.7: the reader's floor limit, or the terminal's where the reader has none."""
+    floor = combination.floor_limit_minor
+    if floor is None:
+        floor = combination.terminal_floor_limit_minor
+    return floor is not None and amount_minor > floor
