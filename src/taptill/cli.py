@@ -1,5 +1,179 @@
-"""The command `taptill`."""
+"""The command `taptill`: run the terminal, read one card, replay a transcript, decode bytes, look into a journal.
+
+Comes in: arguments. Goes out: text or JSON on standard output, errors on standard error with what to do next.
+Strategy: every verb imports what it needs when it is called, so that `taptill decode` starts as fast as Python does.
+Exit status 0 done, 1 the answer is bad news, 2 the request could not be carried out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from taptill.errors import TapTillError
+
+Verb = Callable[[argparse.Namespace], int]
 
 
-def main() -> int:
-    raise SystemExit("taptill: nothing to serve yet")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    verb: Verb = options.verb
+    try:
+        return verb(options)
+    except TapTillError as error:
+        print(f"taptill: error {error.code}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="taptill", description="An open contactless payment terminal.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    run = verbs.add_parser("run", help="run the terminal")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run.set_defaults(verb=_run)
+
+    read = verbs.add_parser("read", help="read one tap and print the outcome as JSON")
+    read.add_argument("--reader", required=True, metavar="URL", help="pn532:/dev/ttyAMA0 or pcsc:ACR122")
+    read.add_argument("--amount", default="1.00", help="in CNY (default 1.00)")
+    read.add_argument("--offline", action="store_true", help="offer the card an offline approval")
+    read.add_argument("--ca-keys", type=Path, action="append", default=[], metavar="FILE")
+    read.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS")
+    read.set_defaults(verb=_read)
+
+    replay = verbs.add_parser("replay", help="run the kernel on a recorded tap")
+    replay.add_argument("file", type=Path, metavar="FILE")
+    replay.add_argument("--case", metavar="ID", help="which card of a file that holds several")
+    replay.add_argument("--ca-keys", type=Path, action="append", default=[], metavar="FILE")
+    replay.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    replay.set_defaults(verb=_replay)
+
+    decode = verbs.add_parser("decode", help="show what bytes mean")
+    decode.add_argument("format", choices=["tlv", "iso", "apdu"])
+    decode.add_argument("hex", metavar="HEX")
+    decode.add_argument("--json", action="store_true")
+    decode.set_defaults(verb=_decode)
+
+    explain = verbs.add_parser("explain", help="the story of one payment")
+    explain.add_argument("ref", metavar="REF")
+    explain.add_argument("--journal", type=Path, required=True, metavar="FILE")
+    explain.set_defaults(verb=_explain)
+
+    journal = verbs.add_parser("journal", help="verify or export a journal")
+    journal.add_argument("action", choices=["verify", "export"])
+    journal.add_argument("--journal", type=Path, required=True, metavar="FILE")
+    journal.set_defaults(verb=_journal)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from taptill.terminal.config import load_config
+    from taptill.terminal.wiring import build
+    from taptill.ui.ecr.app import EcrApi
+    from taptill.ui.serve import WebFaces
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    config = load_config(options.config)
+    terminal = build(config, options.config.resolve().parent)
+    web = WebFaces(EcrApi(terminal.front, terminal.profile).app(), config.ecr_listen)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: terminal.loop.stop())
+    web.start()
+    print(json.dumps({"listening": f"http://127.0.0.1:{web.port}"}), flush=True)
+    try:
+        terminal.loop.run()
+    finally:
+        web.stop()
+        terminal.journal.close()
+    return 0
+
+
+def _read(options: argparse.Namespace) -> int:
+    from taptill.amount.money import parse_money
+    from taptill.card.transcript import report_of
+    from taptill.terminal.wiring import read_one_tap
+
+    card = read_one_tap(
+        options.reader, parse_money(options.amount), options.offline, options.ca_keys, int(options.timeout * 1000)
+    )
+    if card is None:
+        print(json.dumps({"outcome": "no card", "reader": options.reader}))
+        return 1
+    print(json.dumps(report_of(card), indent=2))
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from taptill.card.transcript import replay
+    from taptill.terminal.wiring import trusted_ca_keys
+
+    document = _json_file(options.file)
+    report = replay(document, options.case, trusted_ca_keys(options.ca_keys))
+    if options.json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        print(report.as_text())
+    return 0
+
+
+def _json_file(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TapTillError(str(error), where=str(path)) from error
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from taptill.card.apdu_text import describe_apdu
+    from taptill.card.tlv_names import describe_tlv
+    from taptill.host.codec import describe_message
+
+    try:
+        octets = bytes.fromhex(options.hex)
+    except ValueError as error:
+        raise TapTillError(str(error), where="HEX", next_step="give an even number of hex digits") from error
+    describe = {"tlv": describe_tlv, "apdu": describe_apdu, "iso": describe_message}[options.format]
+    description = describe(octets)
+    print(json.dumps(description, indent=2) if options.json else description)
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+    from taptill.journal.explain import explain
+
+    records = list(SqliteJournalReader.open(options.journal).records(options.ref))
+    if not records:
+        print(f"taptill: no payment {options.ref} in {options.journal}", file=sys.stderr)
+        return 1
+    print("\n".join(explain(records)))
+    return 0
+
+
+def _journal(options: argparse.Namespace) -> int:
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+    from taptill.journal.export import export_lines
+
+    journal = SqliteJournalReader.open(options.journal)
+    if options.action == "export":
+        for line in export_lines(journal):
+            print(line)
+        return 0
+    verified = journal.verify()
+    print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Judging a tap: before it, which ways are open; after it, what to do.
+
+Comes in: host health, budgets, the card's outcome. Goes out: a `Way` before the tap and a `Decision` after it.
+Strategy: the three ways through an outage are never mixed (DESIGN 5.10), the choice is made before GPO and travels to
+the card in the TTQ. After the tap a decision may only tighten what the card said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
+from taptill.decision.risk_budget import RiskBudget, refuses_amount, refuses_token
+
+
+class HostHealth(Enum):
+    """REACHABLE until proven otherwise: only UNREACHABLE (the breaker is open) opens a way around the host."""
+
+    REACHABLE = "reachable"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What the card may be offered. `offline_refusal` and `deferral_refusal` say why a way is closed."""
+
+    online: bool
+    offline_refusal: str | None
+    deferral_refusal: str | None
+
+    @property
+    def offline_allowed(self) -> bool:
+        return self.offline_refusal is None
+
+
+@dataclass(frozen=True, slots=True)
+class GoOnline:
+    """Ask the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveOffline:
+    """The card gave a TC, its signature was verified, the budget has room (8A = Y1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """The card gave an ARQC and the host is proven unreachable: taken at the merchant's risk (8A = Y3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """The payment ends here; nothing was charged."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TapAgain:
+    """Nothing happened; the payment stays armed for this or another card."""
+
+    reason: str
+
+
+Decision = GoOnline | ApproveOffline | Defer | Decline | TapAgain
+
+_STAYS_ARMED = {
+    OutcomeKind.TRY_AGAIN,
+    OutcomeKind.SELECT_NEXT,
+    OutcomeKind.TRY_ANOTHER_INTERFACE,
+    OutcomeKind.END_APPLICATION,
+}
+
+
+def choose_way(
+    health: HostHealth,
+    offline: RiskBudget,
+    deferred: RiskBudget,
+    amount_minor: int,
+    now_ms: int,
+    time_trusted: bool,
+) -> Way:
+    """Before GPO. A reachable host is always asked; the budgets matter only when it is not."""
+    if health is HostHealth.REACHABLE:
+        return Way(True, "host-reachable", "host-reachable")
+    return Way(
+        False,
+        refuses_amount(offline, amount_minor, now_ms, time_trusted),
+        refuses_amount(deferred, amount_minor, now_ms, time_trusted),
+    )
+
+
+def judge(card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, token: str) -> Decision:
+    """After the tap. `token` is the card's; raises nothing."""
+    kind = card.outcome.kind
+    if kind in _STAYS_ARMED:
+        return TapAgain(card.outcome.reason or kind.value)
+    if kind is OutcomeKind.ONLINE_REQUEST:
+        return _judge_online_request(card, way, deferred, token)
+    if kind is OutcomeKind.APPROVED:
+        return _judge_offline_approval(card, way, offline, token)
+    return Decline(card.outcome.reason or "card-declined")
+
+
+def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token: str) -> Decision:
+    if card.cryptogram_type is not CryptogramType.ARQC:
+        return Decline("no-arqc")
+    if way.online:
+        return GoOnline()
+    refusal = way.deferral_refusal or refuses_token(deferred, token)
+    return Decline("host-unreachable") if refusal else Defer()
+
+
+def _judge_offline_approval(card: CardRead, way: Way, offline: RiskBudget, token: str) -> Decision:
+    if card.cryptogram_type is not CryptogramType.TC:
+        return Decline("no-tc")
+    if card.oda.verdict is not OdaVerdict.PASSED:
+        return Decline("oda-not-passed")
+    refusal = way.offline_refusal or refuses_token(offline, token)
+    return Decline(refusal) if refusal else ApproveOffline()

@@ -1,0 +1,89 @@
+"""The configuration: read once at start into typed objects.
+
+Comes in: a TOML file. Goes out: `TerminalConfig`.
+Strategy: an unknown key, a wrong type or a missing value is an error that names the key; paths are relative to the
+file. Nothing else in the terminal reads the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from taptill.errors import ConfigError
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    terminal_id: str  # DE41, eight characters
+    merchant_id: str  # DE42, fifteen characters
+    merchant_name: str
+    acquirer: str = ""
+    operator: str = "01"
+    country: str = "156"
+    currency: str = "CNY"
+    language: str = "zh-CN"
+    utc_offset_minutes: int = 480
+    live: bool = False
+    status_url: str = ""  # what the receipt's QR leads to; {ref} is replaced
+
+
+class HostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    endpoints: list[str]
+    server_name: str
+    ca: str
+    certificate: str
+    key: str
+    profile: str = "aes"
+    reply_timeout_ms: int = 30_000
+    query_timeout_ms: int = 10_000
+    query_pause_ms: int = 2_000
+    queries_max: int = 3
+    probe_pause_min_ms: int = 1_000
+    probe_pause_max_ms: int = 60_000
+    echo_idle_ms: int = 300_000
+
+
+class OutageLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All five are needed before anything passes; without the section that way through an outage stays closed."""
+
+    per_payment_minor: int
+    per_card_count: int
+    count: int
+    total_minor: int
+    age_hours: int
+
+
+class CardLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    transaction_limit_minor: int = 5_000_000
+    cvm_limit_minor: int = 100_000
+    ttq: str = "26000080"
+    card_timeout_ms: int = 3_000
+
+
+class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    identity: Identity
+    host: HostConfig
+    journal: str
+    readers: list[str]
+    keystore: str
+    printer: str = ""
+    ca_keys: list[str] = []
+    cards: CardLimits = CardLimits()
+    offline: OutageLimits | None = None
+    deferred: OutageLimits | None = None
+    ecr_listen: str = "127.0.0.1:0"
+    arm_expiry_ms: int = 60_000
+
+
+def load_config(path: Path) -> TerminalConfig:
+    """Raises ConfigError naming the file and the key."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(error), where=str(path)) from error
+    try:
+        return msgspec.convert(document, TerminalConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error), where=str(path), next_step="compare with src/taptill/README.md") from error

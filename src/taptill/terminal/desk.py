@@ -1,0 +1,182 @@
+"""What the till keeps in its head: the payment at the counter, what is open, what is owed, the next numbers.
+
+Strategy: all of it can be rebuilt from the journal; it changes only when an entry was synced, except for the numbers
+already promised to an entry on its way and for the two states that touch no money (armed and reading).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import TypedDict, TypeVar
+
+import msgspec
+
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.parameters import Combination
+from taptill.clock import Clock, Trust
+from taptill.credential.dukpt import next_counter
+from taptill.credential.keystore import KeyStore
+from taptill.decision.decide import HostHealth, Way
+from taptill.decision.risk_budget import RiskBudget, RiskLimits
+from taptill.entropy import Entropy
+from taptill.host.breaker import Breaker
+from taptill.host.exchange import HostRequest
+from taptill.host.profile import Profile
+from taptill.journal import entries as e
+from taptill.journal.port import Counters, JournalReader, Pending
+from taptill.terminal.config import OutageLimits, TerminalConfig
+from taptill.terminal.events import Event
+from taptill.terminal.machine import Trigger, replay, step
+from taptill.terminal.payment import ADVICE_ROWS, Payment, trigger_of
+
+STAN_MAX = 999_999
+
+PaymentEntryT = TypeVar("PaymentEntryT", bound=e.PaymentEntry)
+
+
+class Stamp(TypedDict):
+    """What every entry begins with."""
+
+    at_ms: int
+    trust: int
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What is owed to the host, with the bytes it will be paid in."""
+
+    owed: e.DebtOwed
+    request: HostRequest
+    attempts: int = 0
+    parked: bool = False
+
+
+@dataclass(slots=True)
+class Desk:
+    """Mutable, used by one thread."""
+
+    config: TerminalConfig
+    profile: Profile
+    keys: KeyStore
+    ca_keys: CaKeyStore
+    combinations: tuple[Combination, ...]
+    clock: Clock
+    entropy: Entropy
+    journal: JournalReader
+    counters: Counters
+    breaker: Breaker
+    payments: dict[str, Payment] = field(default_factory=dict)
+    debts: dict[str, Debt] = field(default_factory=dict)
+    outbox: dict[str, HostRequest] = field(default_factory=dict)
+    at_counter: str | None = None
+    way: Way | None = None
+    cancel_wanted: str | None = None
+    tickets: dict[str, int] = field(default_factory=dict)
+    queries: dict[str, int] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    pauses: dict[str, int] = field(default_factory=dict)
+    pausing: set[str] = field(default_factory=set)
+    writing: dict[str, int] = field(default_factory=dict)
+    held: list[Event] = field(default_factory=list)
+    waits_for_link: str | None = None
+    printed: dict[str, int] = field(default_factory=dict)
+    signed_on: bool = False
+    link_question: str = ""  # "sign_on" or "echo" while one is under way
+    readers: dict[str, bool] = field(default_factory=dict)
+    storage_fault: str = ""
+    unsaved: tuple[Pending, ...] = ()
+
+    def health(self) -> HostHealth:
+        return HostHealth.UNREACHABLE if self.breaker.open else HostHealth.REACHABLE
+
+    def take_stan(self) -> int:
+        """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
+        held = {debt.owed.stan for debt in self.debts.values()}
+        held |= {p.transaction.stan for p in self.payments.values() if p.transaction}
+        stan = self.counters.next_stan
+        while stan in held:
+            stan = stan % STAN_MAX + 1
+        self.counters = replace(self.counters, next_stan=stan % STAN_MAX + 1)
+        return stan
+
+    def take_key_counter(self) -> int:
+        """The next DUKPT counter, never below the key store's own mark. Raises KeyStoreError."""
+        counter = next_counter(max(self.counters.next_key_counter, self.keys.counter_floor()) - 1)
+        self.keys.reserve(counter)
+        self.counters = replace(self.counters, next_key_counter=counter + 1)
+        return counter
+
+    def take_payment_ref(self) -> str:
+        number = self.counters.next_payment
+        self.counters = replace(self.counters, next_payment=number + 1)
+        return f"{self.local_time():%y%m%d}-{number:05d}-{self.entropy.octets(2).hex()}"
+
+    def local_time(self, unix_ms: int | None = None) -> datetime:
+        """The shop's wall time, now or at `unix_ms`."""
+        zone = timezone(timedelta(minutes=self.config.identity.utc_offset_minutes))
+        at_ms = self.clock.now().unix_ms if unix_ms is None else unix_ms
+        return datetime.fromtimestamp(at_ms / 1000, zone)
+
+    def stamp(self) -> Stamp:
+        """The time for an entry."""
+        now = self.clock.now()
+        return Stamp(at_ms=now.unix_ms, trust=int(now.trust))
+
+    def with_state(self, entry: PaymentEntryT) -> PaymentEntryT:
+        """The entry with the state it leads to. Raises ImpossibleStep before anything is written."""
+        payment = self.payments[entry.payment_ref]
+        return msgspec.structs.replace(entry, state=replay(payment.state, trigger_of(entry)).dest.value)
+
+    def move(self, payment_ref: str, trigger: Trigger) -> Payment:
+        """A step that touches no money and is not journaled: a card was seen, tap again."""
+        payment = self.payments[payment_ref]
+        moved = replace(payment, state=step(payment.state, trigger).dest)
+        self.payments[payment_ref] = moved
+        return moved
+
+    def offline_budget(self) -> RiskBudget:
+        return self._budget(self.config.offline, "offline_advice")
+
+    def deferred_budget(self) -> RiskBudget:
+        return self._budget(self.config.deferred, "deferred_advice")
+
+    def _budget(self, limits: OutageLimits | None, row: str) -> RiskBudget:
+        owed = [debt.owed for debt in self.debts.values() if debt.owed.row == row]
+        return RiskBudget(
+            _risk_limits(limits),
+            count=len(owed),
+            total_minor=sum(o.amount_minor for o in owed),
+            oldest_at_ms=min((o.at_ms for o in owed), default=None),
+            per_token_count=_counts(o.token for o in owed),
+        )
+
+    def time_trusted(self) -> bool:
+        return self.clock.now().trust > Trust.GUESS
+
+    def is_finished(self, payment_ref: str) -> bool:
+        """Nothing of it is open or owed: it can be forgotten here, the journal keeps it."""
+        return not any(debt.owed.payment_ref == payment_ref for debt in self.debts.values())
+
+    def money_at_risk_minor(self) -> int:
+        return sum(debt.owed.amount_minor for debt in list(self.debts.values()) if debt.owed.row in ADVICE_ROWS)
+
+
+def _counts(tokens: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for token in tokens:
+        counts[token] = counts.get(token, 0) + 1
+    return counts
+
+
+def _risk_limits(limits: OutageLimits | None) -> RiskLimits:
+    if limits is None:
+        return RiskLimits()
+    return RiskLimits(
+        per_payment_minor=limits.per_payment_minor,
+        per_token_count=limits.per_card_count,
+        count=limits.count,
+        total_minor=limits.total_minor,
+        age_ms=limits.age_hours * 3_600_000,
+    )

@@ -1,0 +1,101 @@
+"""What happens to the till, as data: commands from faces, news from readers, journal, host and timers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taptill.card.outcome import CardRead
+from taptill.card.reader import Presentation
+from taptill.host.link import LinkEvent
+from taptill.journal.port import Pending, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event: recovery runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRequested:
+    """A face wants this amount paid. `digest` fingerprints the whole request."""
+
+    ticket: int
+    client_ref: str
+    amount_minor: int
+    currency: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    ticket: int
+    payment_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardSeen:
+    reader: str
+    presentation: Presentation
+
+
+@dataclass(frozen=True, slots=True)
+class CardDone:
+    """A kernel came to its outcome (or the card left, which is an outcome too)."""
+
+    reader: str
+    payment_ref: str
+    card: CardRead
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderChanged:
+    """A reader was lost (`reason`) or found again."""
+
+    reader: str
+    up: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """These entries are on the disk."""
+
+    pending: tuple[Pending, ...]
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class NotRecorded:
+    """Nothing of this was stored."""
+
+    pending: tuple[Pending, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A timer ran out."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    payment_ref: str
+    verdict: str
+
+
+Event = (
+    Started
+    | ArmRequested
+    | CancelRequested
+    | CardSeen
+    | CardDone
+    | ReaderChanged
+    | Recorded
+    | NotRecorded
+    | Tick
+    | Printed
+    | LinkEvent
+)

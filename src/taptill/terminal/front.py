@@ -1,0 +1,120 @@
+"""What a face may ask of the terminal, from any thread.
+
+Comes in: commands, with how long the caller will wait. Goes out: an answer, a payment as it stands, a stream of news.
+Strategy: commands become events with a ticket; questions are read from the journal beside the running loop; the two
+states that are not journaled (reading, and a word for the customer) are laid over what the journal says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from typing import TypedDict
+
+from taptill.errors import TapTillError
+from taptill.journal import entries as e
+from taptill.journal.port import DebtRow, JournalReader
+from taptill.terminal.effects import Answer, Tell
+from taptill.terminal.events import ArmRequested, CancelRequested, Event
+from taptill.terminal.payment import Payment, fold_all
+
+ANSWER_WAIT_S = 5.0
+NEWS_MAX = 1_000
+
+
+class HealthView(TypedDict):
+    """What `GET /v1/health` shows."""
+
+    ready: bool
+    host: str
+    host_reason: str
+    signed_on: bool
+    storage_fault: str
+    at_counter: str | None
+    readers: dict[str, bool]
+    open_debts: int
+    money_at_risk_minor: int
+
+
+class TerminalBusy(TapTillError):
+    """The loop did not answer in time; nothing is known about the command. Ask again with the same key."""
+
+    code = 7001
+
+
+class Front:
+    """`tell` and `answer` are called by the loop, everything else by faces."""
+
+    def __init__(self, post: Callable[[Event], None], journal: JournalReader, health: Callable[[], HealthView]) -> None:
+        self._post = post
+        self._journal = journal
+        self.health = health
+        self._tickets = itertools.count(1)
+        self._waiting: dict[int, Future[Answer]] = {}
+        self._latest: dict[str, Tell] = {}
+        self._listeners: list[queue.Queue[Tell]] = []
+
+    def arm(self, client_ref: str, amount_minor: int, currency: str, digest: str) -> Answer:
+        """Raises TerminalBusy."""
+        return self._command(lambda ticket: ArmRequested(ticket, client_ref, amount_minor, currency, digest))
+
+    def cancel(self, payment_ref: str) -> Answer:
+        """Raises TerminalBusy."""
+        return self._command(lambda ticket: CancelRequested(ticket, payment_ref))
+
+    def _command(self, make: Callable[[int], Event]) -> Answer:
+        ticket = next(self._tickets)
+        future: Future[Answer] = Future()
+        self._waiting[ticket] = future
+        self._post(make(ticket))
+        try:
+            return future.result(ANSWER_WAIT_S)
+        except FutureTimeout as error:
+            raise TerminalBusy(f"no answer within {ANSWER_WAIT_S:g} s", where="terminal loop") from error
+        finally:
+            self._waiting.pop(ticket, None)
+
+    def answer(self, answer: Answer) -> None:
+        future = self._waiting.get(answer.ticket)
+        if future is not None:
+            future.set_result(answer)
+
+    def tell(self, news: Tell) -> None:
+        self._latest[news.payment_ref] = news
+        while len(self._latest) > NEWS_MAX:
+            self._latest.pop(next(iter(self._latest)))
+        for listener in list(self._listeners):
+            if not listener.full():
+                listener.put_nowait(news)
+
+    @contextmanager
+    def news(self) -> Iterator[queue.Queue[Tell]]:
+        """A queue that receives every `Tell` while the context is open; a listener that does not read loses news."""
+        listener: queue.Queue[Tell] = queue.Queue(NEWS_MAX)
+        self._listeners.append(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.remove(listener)
+
+    def latest(self, payment_ref: str) -> Tell | None:
+        return self._latest.get(payment_ref)
+
+    def payment(self, payment_ref: str) -> Payment | None:
+        """As journaled. Raises JournalError."""
+        entries = (record.entry for record in self._journal.records(payment_ref))
+        return fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
+
+    def payment_ref_of(self, client_ref: str) -> str | None:
+        row = self._journal.payment_of_client(client_ref)
+        return row.payment_ref if row else None
+
+    def payment_refs(self) -> list[str]:
+        return [row.payment_ref for row in self._journal.payments()]
+
+    def open_debts(self) -> list[DebtRow]:
+        return list(self._journal.open_debts())

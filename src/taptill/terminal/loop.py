@@ -1,0 +1,163 @@
+"""The one loop that decides, and the workers that block on its behalf.
+
+Comes in: events posted by faces, readers, journal, link and timers. Goes out: effects, performed by whoever owns the
+device. Strategy: one thread runs the till; the journal's writer, each reader and the printer have a thread of their
+own that only posts events; the host link brings its own. Nothing else touches the till or the journal.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping, Sequence
+
+from taptill.clock import SystemClock
+from taptill.host.link import HostLink
+from taptill.terminal.effects import (
+    Answer,
+    Append,
+    Ask,
+    Effect,
+    FollowClock,
+    Listen,
+    Print,
+    RunKernel,
+    SetTimer,
+    StopListening,
+    StopTimer,
+    Tell,
+)
+from taptill.terminal.events import Event, Started, Tick
+from taptill.terminal.till import Till
+from taptill.terminal.workers import JournalWorker, PrinterWorker, ReaderWorker, Worker
+
+STOP_WAIT_S = 5.0
+
+
+class Timers:
+    """Named deadlines on the monotonic clock."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._due_us: dict[str, int] = {}
+
+    def set(self, name: str, delay_ms: int) -> None:
+        self._due_us[name] = self._clock.monotonic_us() + delay_ms * 1_000
+
+    def stop(self, name: str) -> None:
+        self._due_us.pop(name, None)
+
+    def wait_s(self) -> float | None:
+        if not self._due_us:
+            return None
+        return max(0, min(self._due_us.values()) - self._clock.monotonic_us()) / 1_000_000
+
+    def due(self) -> list[str]:
+        now_us = self._clock.monotonic_us()
+        names = sorted((at, name) for name, at in self._due_us.items() if at <= now_us)
+        for _, name in names:
+            del self._due_us[name]
+        return [name for _, name in names]
+
+
+class Loop:
+    """Owns the till. `post` may be called from any thread; `tell` and `answer` are called on the loop's thread."""
+
+    def __init__(
+        self,
+        till: Till,
+        clock: SystemClock,
+        tell: Callable[[Tell], None],
+        answer: Callable[[Answer], None],
+    ) -> None:
+        self._till = till
+        self._clock = clock
+        self._tell = tell
+        self._answer = answer
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._timers = Timers(clock)
+        self._journal: JournalWorker
+        self._printer: PrinterWorker | None = None
+        self._readers: Mapping[str, ReaderWorker] = {}
+        self._link: HostLink
+
+    def attach(
+        self,
+        journal: JournalWorker,
+        link: HostLink,
+        readers: Sequence[ReaderWorker],
+        printer: PrinterWorker | None,
+    ) -> None:
+        """The workers post into this loop, so they are made after it."""
+        self._journal, self._link, self._printer = journal, link, printer
+        self._readers = {reader.url: reader for reader in readers}
+
+    def post(self, event: Event) -> None:
+        self._events.put(event)
+
+    def stop(self) -> None:
+        self._events.put(None)
+
+    def run(self) -> None:
+        """Until `stop`. Workers are started first and stopped last."""
+        workers: list[Worker] = [self._journal, *self._readers.values(), *([self._printer] if self._printer else [])]
+        for worker in workers:
+            worker.thread.start()
+        self._handle(Started())
+        while self._next():
+            pass
+        self._link.close()
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.thread.join(STOP_WAIT_S)
+
+    def _next(self) -> bool:
+        try:
+            event = self._events.get(timeout=self._timers.wait_s())
+        except queue.Empty:
+            event = None
+            for name in self._timers.due():
+                self._handle(Tick(name))
+            return True
+        if event is None:
+            return False
+        self._handle(event)
+        for name in self._timers.due():
+            self._handle(Tick(name))
+        return True
+
+    def _handle(self, event: Event) -> None:
+        for effect in self._till.handle(event):
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:  # noqa: C901 one line per effect
+        match effect:
+            case Append(pending):
+                self._journal.append(pending)
+            case Ask(request, timeout_ms):
+                self._link.ask(request, timeout_ms)
+            case Listen(payment_ref):
+                for reader in self._readers.values():
+                    reader.listen(payment_ref)
+            case StopListening():
+                for reader in self._readers.values():
+                    reader.stop_listening()
+            case RunKernel():
+                for url, reader in self._readers.items():
+                    if url == effect.reader:
+                        reader.run_kernel(effect)
+                    else:
+                        reader.stop_listening()
+            case Tell():
+                self._tell(effect)
+            case Answer():
+                self._answer(effect)
+            case Print(facts):
+                if self._printer is not None:
+                    self._printer.print(facts)
+            case SetTimer(name, delay_ms):
+                self._timers.set(name, delay_ms)
+            case StopTimer(name):
+                self._timers.stop(name)
+            case FollowClock(at):
+                self._clock.follow(at)

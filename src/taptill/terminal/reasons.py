@@ -1,0 +1,90 @@
+"""Why a payment did not simply succeed, in words for the cashier and the customer, and what to do next.
+
+Comes in: a code as journaled: DE39, or a stable word of this program with an optional detail behind a colon.
+Goes out: three pairs of texts. Strategy: host codes are the profile's, the rest is the table below, and no code is
+ever shown without a text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taptill.host.profile import Profile, Texts
+
+HOST_CODE_CHARACTERS = 2  # DE39
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What happened, for each side of the counter, and the next step."""
+
+    cashier: Texts
+    customer: Texts
+    next_step: Texts
+
+
+def _same(zh: str, en: str, next_zh: str, next_en: str) -> Reason:
+    """Nothing here needs to be hidden from either side."""
+    return Reason(Texts(zh, en), Texts(zh, en), Texts(next_zh, next_en))
+
+
+_ANOTHER_WAY = ("请换卡、手机支付、扫码或现金", "use another card, a phone, QR or cash")
+_TAP_AGAIN = ("请重新出示卡片", "hold the card to the reader again")
+_NOTHING_CHARGED = ("未扣款，请重试", "nothing was charged, try again")
+_ASKING = ("请勿重复支付，结果马上揭晓", "do not pay again, the result is on its way")
+
+REASONS: dict[str, Reason] = {
+    "cancelled": _same("已取消", "cancelled", "如需付款请重新输入金额", "enter the amount again to pay"),
+    "nobody-tapped": _same("超时未刷卡，已取消", "no card came, cancelled", "请重新输入金额", "enter the amount again"),
+    "restarted": _same(
+        "终端重启，已取消", "the terminal restarted, cancelled", "请重新输入金额", "enter the amount again"
+    ),
+    "connecting": _same("正在连接银行", "connecting to the bank", "请稍候再出示卡片", "wait a moment before the tap"),
+    "card-read": _same("读卡成功，可移开卡片", "card read, it may be taken away", "请等待结果", "wait for the result"),
+    "one-card-only": _same("检测到多张卡", "more than one card", "请只出示一张卡", "hold only one card to the reader"),
+    "card-lost": _same("卡片移开过早", "the card left too early", *_TAP_AGAIN),
+    "try again": _same("未读到卡片", "the card was not read", *_TAP_AGAIN),
+    "reader-lost": _same("读卡器断开", "the reader went away", "请检查读卡器后重试", "check the reader and try again"),
+    "journal-not-writable": _same(
+        "终端存储故障，未扣款", "the terminal cannot store, nothing was charged", "请联系技术人员", "call a technician"
+    ),
+    "silent": _same("银行未答复，结果未知", "the bank did not answer, result unknown", *_ASKING),
+    "asking-the-bank": _same("正在向银行查询结果", "asking the bank for the result", *_ASKING),
+    "not-sent": _same("网络不通，交易未发出", "no network, nothing was sent", *_NOTHING_CHARGED),
+    "query": _same("未扣款，将自动撤销", "not paid, it will be undone", "可以重新付款", "it is safe to pay again"),
+    "partial-approval-not-confirmed": _same(
+        "银行只承兑部分金额，将撤销", "the bank offered only a part, it will be undone", *_ANOTHER_WAY
+    ),
+    "host-unreachable": _same("网络不通，联机授权暂不可用", "the bank cannot be reached", *_ANOTHER_WAY),
+    "offline": _same("已脱机批准", "approved offline", "联网后自动上送", "sent to the bank when it is back"),
+    "card-declined": _same("卡片拒绝交易", "the card declined", *_ANOTHER_WAY),
+    "no-pin-pad": _same(
+        "本终端不支持密码", "this terminal has no PIN", "请用手机支付、扫码或现金", "use a phone, QR or cash"
+    ),
+    "no-kernel": _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY),
+    "expired": _same("卡片已过期", "the card has expired", *_ANOTHER_WAY),
+    "blocked-card": _same("卡片受限", "the card is blocked", "请换卡或联系发卡行", "use another card or call its bank"),
+    "oda-failed": _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY),
+    "oda-not-passed": _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY),
+    "no-tc": _same("卡片未给出脱机批准", "the card gave no offline approval", *_ANOTHER_WAY),
+    "no-arqc": _same("卡片未给出联机请求", "the card gave no online request", *_ANOTHER_WAY),
+    "over-outage-payment-limit": _same("超过断网单笔限额", "too high while the bank is away", *_ANOTHER_WAY),
+    "over-outage-count-limit": _same("断网笔数已满", "too many payments wait for the bank", *_ANOTHER_WAY),
+    "over-outage-total-limit": _same("断网总额已满", "too much money waits for the bank", *_ANOTHER_WAY),
+    "over-outage-age-limit": _same("断网时间过长", "the bank has been away for too long", *_ANOTHER_WAY),
+    "over-outage-card-limit": _same("此卡断网次数已满", "this card was used too often offline", *_ANOTHER_WAY),
+    "outage-limits-missing": _same("断网收款未开通", "selling without the bank is not set up", *_ANOTHER_WAY),
+    "time-not-trusted": _same("终端时间未校准", "the terminal's clock is not set", *_ANOTHER_WAY),
+}
+_UNNAMED = _same("交易未完成", "the payment was not completed", *_ANOTHER_WAY)
+
+
+def explain_reason(code: str, profile: Profile) -> Reason:
+    """`code` as journaled, e.g. "51" or "silent: timeout"."""
+    reason = REASONS.get(code.partition(":")[0])
+    if reason is not None:
+        return reason
+    if len(code) == HOST_CODE_CHARACTERS:
+        answer = profile.answer(code)
+        return Reason(answer.cashier, answer.customer, answer.next_step)
+    return _UNNAMED

@@ -1,0 +1,223 @@
+"""The tap: a card was seen, its kernel runs, the result is judged, and what follows is made ready to be synced.
+
+Strategy: the way through (online, offline, deferred) is chosen before GPO from host health and budgets and travels to
+the card in the TTQ. Messages are composed before their entry is synced and leave only after it. A card number lives
+from the kernel's result to the sealing, in this file's hands only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from taptill.amount.money import CURRENCIES, Money
+from taptill.card.outcome import CardRead
+from taptill.card.parameters import TapRequest
+from taptill.credential.credential import Credential
+from taptill.credential.seal_card import seal_card
+from taptill.decision.decide import ApproveOffline, Decision, Decline, Defer, GoOnline, TapAgain, choose_way, judge
+from taptill.host.compose import RequestFacts, compose
+from taptill.host.exchange import HostRequest
+from taptill.journal import entries as e
+from taptill.journal.port import Pending
+from taptill.terminal.arming import drop
+from taptill.terminal.desk import Desk
+from taptill.terminal.effects import Append, Effect, Listen, RunKernel, Tell
+from taptill.terminal.events import CardDone, CardSeen
+from taptill.terminal.machine import PaymentState, Trigger
+
+AUTHORISATION_RESPONSE_CODE = 0x8A
+ENVELOPE_NONCE_OCTETS = 12
+UNPREDICTABLE_NUMBER_OCTETS = 4
+
+
+def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
+    payment_ref = desk.at_counter
+    payment = desk.payments.get(payment_ref) if payment_ref else None
+    if payment is None or payment.state is not PaymentState.ARMED:
+        return []
+    if seen.presentation.cards_in_field > 1:
+        return [Tell(payment.payment_ref, payment.state.value, "one-card-only")]
+    now = desk.clock.now()
+    desk.way = choose_way(
+        desk.health(),
+        desk.offline_budget(),
+        desk.deferred_budget(),
+        payment.amount_minor,
+        now.unix_ms,
+        desk.time_trusted(),
+    )
+    moved = desk.move(payment.payment_ref, Trigger.CARD_SEEN)
+    run = RunKernel(seen.reader, payment.payment_ref, _tap_request(desk, payment.amount_minor))
+    return [run, Tell(payment.payment_ref, moved.state.value)]
+
+
+def _tap_request(desk: Desk, amount_minor: int) -> TapRequest:
+    assert desk.way is not None
+    at = desk.local_time()
+    currency = CURRENCIES[desk.config.identity.currency]
+    return TapRequest(
+        amount=Money(amount_minor, currency),
+        amount_other=Money(0, currency),
+        transaction_type=0x00,
+        date_yymmdd=f"{at:%y%m%d}",
+        time_hhmmss=f"{at:%H%M%S}",
+        country=desk.config.identity.country,
+        unpredictable_number=desk.entropy.octets(UNPREDICTABLE_NUMBER_OCTETS),
+        online_possible=desk.way.online,
+        offline_allowed=desk.way.offline_allowed,
+        merchant_name=desk.config.identity.merchant_name,
+    )
+
+
+def card_done(desk: Desk, done: CardDone) -> list[Effect]:
+    payment = desk.payments.get(done.payment_ref)
+    if payment is None or payment.state is not PaymentState.READING:
+        _wipe(done.card)
+        return []
+    if desk.cancel_wanted == done.payment_ref:
+        _wipe(done.card)
+        desk.cancel_wanted = None
+        return drop(desk, done.payment_ref, "cancelled")
+    return _act(desk, done, _judge(desk, done.card))
+
+
+def _judge(desk: Desk, card: CardRead) -> Decision:
+    assert desk.way is not None
+    token = desk.keys.tokenize(card.number.pan.reveal()).hex() if card.number else ""
+    return judge(card, desk.way, desk.offline_budget(), desk.deferred_budget(), token)
+
+
+def _act(desk: Desk, done: CardDone, decision: Decision) -> list[Effect]:
+    match decision:
+        case TapAgain(reason):
+            _wipe(done.card)
+            moved = desk.move(done.payment_ref, Trigger.TAP_AGAIN)
+            return [Tell(done.payment_ref, moved.state.value, reason), Listen(done.payment_ref)]
+        case Decline(reason):
+            return _declined(desk, done, reason)
+        case GoOnline():
+            return _go_online(desk, done)
+        case ApproveOffline():
+            return _owe_advice(desk, done, "offline_advice", b"Y1", "offline")
+        case Defer():
+            return _owe_advice(desk, done, "deferred_advice", b"Y3", "host-unreachable")
+
+
+def _declined(desk: Desk, done: CardDone, reason: str) -> list[Effect]:
+    masked = ""
+    if done.card.number is not None:
+        masked = _seal(desk, done, desk.take_key_counter()).masked_pan
+    entry = e.TransactionDecided(
+        **desk.stamp(),
+        payment_ref=done.payment_ref,
+        state="",
+        transaction=f"{done.payment_ref}/1",
+        result="declined",
+        by="card",
+        code=reason,
+        reader=done.reader,
+        masked_pan=masked,
+        card_facts=card_facts(done.card),
+    )
+    return [Append((Pending(desk.with_state(entry)),))]
+
+
+def _go_online(desk: Desk, done: CardDone) -> list[Effect]:
+    transaction = f"{done.payment_ref}/1"
+    counter = desk.take_key_counter()
+    credential = _seal(desk, done, counter)
+    request = _message(desk, done, credential, "sale", b"")
+    entry = e.ExchangeIntended(
+        **desk.stamp(),
+        payment_ref=done.payment_ref,
+        state="",
+        transaction=transaction,
+        row="sale",
+        stan=request.key.stan,
+        batch=request.key.batch,
+        key_counter=counter,
+        amount_minor=desk.payments[done.payment_ref].amount_minor,
+        token=credential.token.hex(),
+        masked_pan=credential.masked_pan,
+        reader=done.reader,
+        card_facts=card_facts(done.card),
+        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+    )
+    desk.outbox[transaction] = request
+    return [
+        Tell(done.payment_ref, PaymentState.READING.value, "card-read"),
+        Append((Pending(desk.with_state(entry), request.wire),)),
+    ]
+
+
+def _owe_advice(desk: Desk, done: CardDone, row: str, response_code: bytes, reason: str) -> list[Effect]:
+    counter = desk.take_key_counter()
+    credential = _seal(desk, done, counter)
+    request = _message(desk, done, credential, row, response_code)
+    debt = f"{done.payment_ref}/1/advice"
+    entry = e.DebtOwed(
+        **desk.stamp(),
+        payment_ref=done.payment_ref,
+        state="",
+        debt=debt,
+        transaction=f"{done.payment_ref}/1",
+        row=row,
+        reason=reason,
+        stan=request.key.stan,
+        batch=request.key.batch,
+        key_counter=counter,
+        amount_minor=desk.payments[done.payment_ref].amount_minor,
+        token=credential.token.hex(),
+        masked_pan=credential.masked_pan,
+        reader=done.reader,
+        card_facts=card_facts(done.card),
+        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+    )
+    desk.outbox[debt] = request
+    return [
+        Tell(done.payment_ref, PaymentState.READING.value, "card-read"),
+        Append((Pending(desk.with_state(entry), request.wire),)),
+    ]
+
+
+def _seal(desk: Desk, done: CardDone, counter: int) -> Credential:
+    assert done.card.number is not None
+    nonce = desk.entropy.octets(ENVELOPE_NONCE_OCTETS)
+    return seal_card(done.card.number, desk.keys, counter, nonce, done.payment_ref)
+
+
+def _message(desk: Desk, done: CardDone, credential: Credential, row: str, response_code: bytes) -> HostRequest:
+    icc = dict(done.card.data)
+    if response_code:
+        icc[AUTHORISATION_RESPONSE_CODE] = response_code
+    facts = RequestFacts(
+        terminal_id=desk.config.identity.terminal_id,
+        merchant_id=desk.config.identity.merchant_id,
+        stan=desk.take_stan(),
+        batch=desk.counters.batch,
+        key_counter=credential.key_counter,
+        amount_minor=desk.payments[done.payment_ref].amount_minor,
+        local_time=f"{desk.local_time():%Y%m%d%H%M%S}",
+        card_sequence=credential.sequence_number,
+        icc=icc,
+        token=credential.token,
+        envelope=credential.envelope,
+        payment_ref=done.payment_ref,
+    )
+    return compose(desk.profile, row, facts, desk.keys)
+
+
+def card_facts(card: CardRead) -> dict[str, str]:
+    """What receipts and `explain` may show of a tap: tags as hex, and four words of our own."""
+    facts = {f"{tag:X}": value.hex().upper() for tag, value in card.data.items()}
+    facts |= {"84": card.aid.hex().upper(), "95": card.tvr.hex().upper()}
+    facts |= {"kernel": card.kernel, "label": card.label, "cvm": card.outcome.cvm.value}
+    facts |= {"oda": f"{card.oda.method.value} {card.oda.verdict.value}", "test_key": str(card.oda.test_key)}
+    facts["cryptogram"] = card.cryptogram_type.value if card.cryptogram_type else ""
+    return facts
+
+
+def _wipe(card: CardRead) -> None:
+    if card.number is not None:
+        card.number.pan.wipe()
+        card.number.track2.wipe()

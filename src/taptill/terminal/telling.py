@@ -1,0 +1,65 @@
+"""What people are told once it is true: the state for every face, the receipt for the customer.
+
+Strategy: called only for entries that are on the disk. Texts come from the host profile's answers and from the
+terminal's own reasons; a receipt is composed from the payment record alone, so a reprint tells the same story.
+"""
+
+from __future__ import annotations
+
+from taptill.amount.money import CURRENCIES, Money
+from taptill.clock import Trust
+from taptill.host.profile import Profile, Texts
+from taptill.receipt.facts import Language, Merchant, ReceiptFacts
+from taptill.terminal.config import TerminalConfig
+from taptill.terminal.payment import Payment
+from taptill.terminal.reasons import explain_reason
+
+_SCHEMES = {"A000000333": "银联 UnionPay", "A000000003": "Visa", "A000000004": "Mastercard"}
+
+
+def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, reprint: int) -> ReceiptFacts:
+    """All a receipt says about `payment`, in its present state."""
+    identity = config.identity
+    currency = CURRENCIES[payment.currency]
+    last = payment.transaction
+    reason = explain_reason(payment.reason, profile)
+    card = dict(payment.tender.card)
+    return ReceiptFacts(
+        merchant=Merchant(
+            name=identity.merchant_name,
+            merchant_id=identity.merchant_id,
+            terminal_id=identity.terminal_id,
+            operator=identity.operator,
+            acquirer=identity.acquirer,
+            test_mode=not identity.live,
+        ),
+        payment_ref=payment.payment_ref,
+        state=payment.state.value,
+        amount=Money(payment.amount_minor, currency),
+        approved=Money(payment.approved_minor, currency) if payment.approved_minor else None,
+        masked_pan=payment.tender.masked_pan,
+        entry_mode="C",
+        scheme=_SCHEMES.get(card.get("84", "")[:10], card.get("label", "")),
+        batch=last.batch if last else None,
+        stan=last.stan if last else None,
+        auth_code=last.auth_code if last else "",
+        rrn=last.rrn if last else "",
+        at_ms=payment.changed_at_ms,
+        time_trusted=payment.time_trust > Trust.GUESS,
+        reason=payment.reason,
+        reason_text=_both(reason.customer) if payment.reason else {},
+        next_step=_both(reason.next_step) if payment.reason else {},
+        card={tag: value for tag, value in card.items() if _is_tag(tag)},
+        cvm=card.get("cvm", "none"),
+        test_keys=card.get("test_key") == "True",
+        reprint=reprint,
+        status_url=identity.status_url.replace("{ref}", payment.payment_ref),
+    )
+
+
+def _both(texts: Texts) -> dict[Language, str]:
+    return {Language.ZH: texts.zh, Language.EN: texts.en}
+
+
+def _is_tag(name: str) -> bool:
+    return name.isalnum() and name == name.upper() and not name.isalpha()

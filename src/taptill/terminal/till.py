@@ -1,0 +1,283 @@
+"""The till: one event in, effects out. It decides everything and touches nothing.
+
+Strategy: events go to the file of their moment (arming, tapping, asking, owing, linking). Entries that come back from
+the disk move the payment by the state table and set off what the row says has to follow. While an entry of a payment
+is on its way to the disk, other events about that payment wait, so a decision is never made on a state not yet true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from taptill.host.exchange import HostReply, Verdict
+from taptill.host.link import ExchangeEnded, LateAnswer, LinkChanged
+from taptill.journal import entries as e
+from taptill.journal.port import Pending
+from taptill.terminal import arming, asking, linking, owing, recovering, tapping
+from taptill.terminal.desk import Debt, Desk
+from taptill.terminal.effects import Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
+from taptill.terminal.events import (
+    ArmRequested,
+    CancelRequested,
+    CardDone,
+    CardSeen,
+    Event,
+    NotRecorded,
+    Printed,
+    ReaderChanged,
+    Recorded,
+    Started,
+    Tick,
+)
+from taptill.terminal.machine import Follow, PaymentState, Trigger, is_open
+from taptill.terminal.payment import Payment, fold
+from taptill.terminal.telling import receipt_facts
+
+STORE_TIMER = "store"
+STORE_RETRY_MS = 1_000
+
+
+class Till:
+    """Used by one thread. `desk` may be looked at by others between events."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def handle(self, event: Event) -> list[Effect]:
+        """What has to be done about `event`, in order."""
+        if _subject(event) in self.desk.writing:
+            self.desk.held.append(event)
+            return []
+        effects = self._dispatch(event)
+        self._mark_writing(effects)
+        return effects
+
+    def _dispatch(self, event: Event) -> list[Effect]:  # noqa: C901 one line per event
+        desk = self.desk
+        match event:
+            case Started():
+                return recovering.recover(desk)
+            case ArmRequested():
+                return arming.arm(desk, event)
+            case CancelRequested():
+                return arming.cancel(desk, event)
+            case CardSeen():
+                return tapping.card_seen(desk, event)
+            case CardDone():
+                return tapping.card_done(desk, event)
+            case Recorded():
+                return self._recorded(event)
+            case NotRecorded():
+                return self._not_recorded(event)
+            case ExchangeEnded():
+                return self._exchange_ended(event)
+            case LateAnswer(request, reply):
+                return self._late(request.payment_ref, request.row, reply)
+            case Tick(name):
+                return self._tick(name)
+            case ReaderChanged(reader, up):
+                desk.readers[reader] = up
+            case LinkChanged() | Printed():
+                pass
+        return []
+
+    def _mark_writing(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Append):
+                for pending in effect.pending:
+                    if isinstance(pending.entry, e.PaymentEntry):
+                        ref = pending.entry.payment_ref
+                        self.desk.writing[ref] = self.desk.writing.get(ref, 0) + 1
+
+    def _written(self, pending: tuple[Pending, ...]) -> None:
+        for item in pending:
+            if isinstance(item.entry, e.PaymentEntry):
+                left = self.desk.writing.pop(item.entry.payment_ref) - 1
+                if left:
+                    self.desk.writing[item.entry.payment_ref] = left
+
+    def _recorded(self, event: Recorded) -> list[Effect]:
+        self._written(event.pending)
+        effects: list[Effect] = []
+        if self.desk.storage_fault:
+            self.desk.storage_fault = ""
+        for record in event.records:
+            effects += self._apply(record.entry)
+        return [*effects, *self._release()]
+
+    def _release(self) -> list[Effect]:
+        """Events that waited for the disk, in their order."""
+        held, self.desk.held = self.desk.held, []
+        effects: list[Effect] = []
+        for event in held:
+            effects += self.handle(event)
+        return effects
+
+    def _apply(self, entry: e.AnyEntry) -> list[Effect]:
+        desk = self.desk
+        if isinstance(entry, e.LinkIntended):
+            return [Ask(desk.outbox.pop(entry.row), desk.config.host.query_timeout_ms)]
+        if not isinstance(entry, e.PaymentEntry):
+            return []
+        folded = fold(desk.payments.get(entry.payment_ref), entry)
+        desk.payments[entry.payment_ref] = folded.payment
+        effects = self._keep_books(entry)
+        for follow in folded.follow:
+            effects += self._follow(follow, folded.payment, entry)
+        self._leave_counter(folded.payment)
+        return effects
+
+    def _keep_books(self, entry: e.PaymentEntry) -> list[Effect]:
+        """Debts and tickets that an entry opens or closes."""
+        desk = self.desk
+        match entry:
+            case e.PaymentArmed():
+                return arming.armed(desk, entry.payment_ref)
+            case e.PaymentCancelled():
+                return arming.cancelled(desk, entry.payment_ref)
+            case e.DebtOwed():
+                desk.debts[entry.debt] = Debt(entry, desk.outbox.pop(entry.debt))
+            case e.DebtTried():
+                debt = desk.debts[entry.debt]
+                desk.debts[entry.debt] = replace(debt, attempts=debt.attempts + 1)
+            case e.DebtClosed():
+                desk.debts.pop(entry.debt)
+                desk.in_flight.discard(entry.debt)
+            case e.DebtParked():
+                desk.debts[entry.debt] = replace(desk.debts[entry.debt], parked=True)
+                desk.in_flight.discard(entry.debt)
+                return owing.forward(desk)
+        return []
+
+    def _follow(self, follow: Follow, payment: Payment, entry: e.PaymentEntry) -> list[Effect]:
+        desk = self.desk
+        match follow:
+            case Follow.TELL:
+                return [Tell(payment.payment_ref, payment.state.value, payment.reason)]
+            case Follow.LISTEN:
+                return self._listen(payment.payment_ref)
+            case Follow.SEND:
+                assert isinstance(entry, e.ExchangeIntended)
+                return self._send(entry)
+            case Follow.PRINT:
+                return [Print(receipt_facts(payment, desk.config, desk.profile, reprint=0))]
+            case Follow.QUERY:
+                return asking.begin_query(desk, payment.payment_ref)
+            case Follow.FORWARD:
+                return owing.forward(desk)
+
+    def _listen(self, payment_ref: str) -> list[Effect]:
+        """No card before it is known whether the host can be asked, and in which batch (DESIGN 5.4)."""
+        if self.desk.signed_on or self.desk.breaker.open:
+            return [Listen(payment_ref)]
+        self.desk.waits_for_link = payment_ref
+        return [Tell(payment_ref, PaymentState.ARMED.value, "connecting")]
+
+    def _link_settled(self) -> list[Effect]:
+        payment_ref = self.desk.waits_for_link
+        payment = self.desk.payments.get(payment_ref) if payment_ref else None
+        if payment is None or not (self.desk.signed_on or self.desk.breaker.open):
+            return []
+        self.desk.waits_for_link = None
+        listens = payment.state is PaymentState.ARMED
+        return [Listen(payment.payment_ref), Tell(payment.payment_ref, "armed")] if listens else []
+
+    def _send(self, entry: e.ExchangeIntended) -> list[Effect]:
+        host = self.desk.config.host
+        timeout_ms = host.reply_timeout_ms if entry.row == "sale" else host.query_timeout_ms
+        return [
+            StopTimer(arming.ARM_TIMER + entry.payment_ref),
+            Ask(self.desk.outbox.pop(entry.transaction), timeout_ms),
+        ]
+
+    def _leave_counter(self, payment: Payment) -> None:
+        """The counter is free once the payment has a result the customer can leave with; it is forgotten here once
+        nothing of it is open."""
+        desk = self.desk
+        busy = {PaymentState.ARMED, PaymentState.READING, PaymentState.AUTHORIZING, PaymentState.UNKNOWN}
+        if payment.payment_ref == desk.at_counter and payment.state not in busy:
+            desk.at_counter = None
+        if not is_open(payment.state) and desk.is_finished(payment.payment_ref):
+            desk.payments.pop(payment.payment_ref, None)
+            desk.queries.pop(payment.payment_ref, None)
+
+    def _not_recorded(self, event: NotRecorded) -> list[Effect]:
+        """Nothing of it is true. What was only intended is dropped; what already happened is written again."""
+        self.desk.storage_fault = event.reason
+        dropped = tuple(p for p in event.pending if isinstance(p.entry, e.PaymentArmed | e.ExchangeIntended))
+        self._written(dropped)
+        self.desk.unsaved += tuple(p for p in event.pending if p not in dropped)
+        effects: list[Effect] = [SetTimer(STORE_TIMER, STORE_RETRY_MS)] if self.desk.unsaved else []
+        for pending in dropped:
+            effects += self._drop_intent(pending.entry)
+        return [*effects, *self._release()]
+
+    def _store_again(self) -> list[Effect]:
+        unsaved, self.desk.unsaved = self.desk.unsaved, ()
+        self._written(unsaved)
+        return [Append(unsaved)] if unsaved else []
+
+    def _drop_intent(self, entry: e.AnyEntry) -> list[Effect]:
+        desk = self.desk
+        if isinstance(entry, e.PaymentArmed):
+            desk.at_counter = None
+            return arming.not_armed(desk, entry.payment_ref)
+        if not isinstance(entry, e.ExchangeIntended):
+            return []
+        desk.outbox.pop(entry.transaction, None)
+        if desk.payments[entry.payment_ref].state is PaymentState.UNKNOWN:
+            return [SetTimer(asking.QUERY_TIMER + entry.payment_ref, STORE_RETRY_MS)]
+        moved = desk.move(entry.payment_ref, Trigger.TAP_AGAIN)
+        return [Tell(entry.payment_ref, moved.state.value, "journal-not-writable"), Listen(entry.payment_ref)]
+
+    def _exchange_ended(self, event: ExchangeEnded) -> list[Effect]:
+        request, result = event.request, event.result
+        effects = linking.note_result(self.desk, result)
+        if request.row in {"sign_on", "echo"}:
+            effects = [*linking.question_ended(self.desk, request, result), *effects]
+        elif request.row == "sale":
+            effects += asking.sale_ended(self.desk, request, result)
+        elif request.row == "status_query":
+            effects += asking.query_ended(self.desk, request, result)
+        else:
+            effects += owing.delivery_ended(self.desk, request, result)
+        return [*effects, *self._link_settled()]
+
+    def _late(self, payment_ref: str | None, row: str, reply: HostReply) -> list[Effect]:
+        """Before the commit point a late answer is an answer; after it, evidence."""
+        payment = self.desk.payments.get(payment_ref or "")
+        if payment is None or row != "sale":
+            return []
+        if payment.state is PaymentState.UNKNOWN and reply.verdict in {Verdict.APPROVED, Verdict.DECLINED}:
+            result = "approved" if reply.verdict is Verdict.APPROVED else "declined"
+            return [asking.decide(self.desk, payment.payment_ref, result, "host", reply.code, reply)]
+        return [asking.keep_late(self.desk, payment.payment_ref, reply)]
+
+    def _tick(self, name: str) -> list[Effect]:
+        desk = self.desk
+        kind, _, rest = name.partition(":")
+        match kind + ":" if rest else kind:
+            case arming.ARM_TIMER:
+                return arming.expire(desk, rest)
+            case asking.QUERY_TIMER:
+                return asking.query(desk, rest)
+            case owing.DEBT_TIMER:
+                return owing.pause_over(desk, rest)
+            case linking.PROBE_TIMER:
+                return linking.question(desk)
+            case "store":
+                return self._store_again()
+        return []
+
+
+def _subject(event: Event) -> str | None:
+    """The payment an event is about, when it has to wait for that payment's entry."""
+    match event:
+        case CardDone(payment_ref=ref) | CancelRequested(payment_ref=ref):
+            return ref
+        case ExchangeEnded(request=request) | LateAnswer(request=request):
+            return request.payment_ref
+        case Tick(name):
+            kind, _, rest = name.partition(":")
+            return rest.split("/")[0] if kind + ":" in {arming.ARM_TIMER, asking.QUERY_TIMER} else None
+    return None

@@ -1,0 +1,139 @@
+"""A payment as faces and scripts see it.
+
+Comes in: the folded payment, its open debts, the latest word for people. Goes out: plain JSON-able dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypedDict
+
+from taptill.host.profile import Profile, Texts
+from taptill.journal.port import DebtRow
+from taptill.terminal.effects import Tell
+from taptill.terminal.payment import Payment, Transaction
+from taptill.terminal.reasons import explain_reason
+
+
+class TransactionView(TypedDict):
+    transaction: str
+    row: str
+    state: str
+    stan: int
+    batch: int
+    amount_minor: int
+    original: str | None
+    code: str
+    auth_code: str
+    rrn: str
+    decided_by: str
+
+
+class DebtView(TypedDict):
+    debt: str
+    payment_ref: str
+    row: str
+    state: str
+    amount_minor: int
+    attempts: int
+    last_result: str
+    created_at_ms: int
+
+
+class ReasonView(TypedDict):
+    code: str
+    cashier: dict[str, str]
+    customer: dict[str, str]
+    next_step: dict[str, str]
+
+
+class PaymentView(TypedDict):
+    payment_ref: str
+    client_ref: str
+    state: str
+    amount_minor: int
+    approved_minor: int
+    currency: str
+    masked_pan: str
+    reader: str
+    oda: str
+    cvm: str
+    armed_at_ms: int
+    changed_at_ms: int
+    reason: ReasonView | None
+    message: ReasonView | None
+    seconds_left: int | None
+    transactions: list[TransactionView]
+    debts: list[DebtView]
+
+
+def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None, profile: Profile) -> PaymentView:
+    """`latest` overlays what is not journaled: that a card is being read, and a word for the customer."""
+    state = payment.state.value
+    if latest is not None and state == "armed" and latest.state == "reading":
+        state = latest.state
+    shown = latest if latest is not None and latest.state == state else None
+    return PaymentView(
+        payment_ref=payment.payment_ref,
+        client_ref=payment.client_ref,
+        state=state,
+        amount_minor=payment.amount_minor,
+        approved_minor=payment.approved_minor,
+        currency=payment.currency,
+        masked_pan=payment.tender.masked_pan,
+        reader=payment.tender.reader,
+        oda=payment.tender.card.get("oda", ""),
+        cvm=payment.tender.card.get("cvm", ""),
+        armed_at_ms=payment.armed_at_ms,
+        changed_at_ms=payment.changed_at_ms,
+        reason=_reason(payment.reason, profile),
+        message=_reason(shown.message, profile) if shown else None,
+        seconds_left=shown.seconds_left if shown else None,
+        transactions=[_transaction(act) for act in payment.tender.transactions],
+        debts=[debt_view(debt) for debt in debts if debt.payment_ref == payment.payment_ref],
+    )
+
+
+def _transaction(act: Transaction) -> TransactionView:
+    return TransactionView(
+        transaction=act.name,
+        row=act.row,
+        state=act.state.value,
+        stan=act.stan,
+        batch=act.batch,
+        amount_minor=act.amount_minor,
+        original=act.original,
+        code=act.code,
+        auth_code=act.auth_code,
+        rrn=act.rrn,
+        decided_by=act.decided_by,
+    )
+
+
+def debt_view(debt: DebtRow) -> DebtView:
+    return DebtView(
+        debt=debt.debt,
+        payment_ref=debt.payment_ref,
+        row=debt.row,
+        state=debt.state,
+        amount_minor=debt.amount_minor,
+        attempts=debt.attempts,
+        last_result=debt.last_result,
+        created_at_ms=debt.created_at_ms,
+    )
+
+
+def _reason(code: str, profile: Profile) -> ReasonView | None:
+    if not code:
+        return None
+    reason = explain_reason(code, profile)
+    return ReasonView(
+        code=code,
+        cashier=_both(reason.cashier),
+        customer=_both(reason.customer),
+        next_step=_both(reason.next_step),
+    )
+
+
+def _both(texts: Texts) -> dict[str, str]:
+    return {"zh-CN": texts.zh, "en": texts.en}

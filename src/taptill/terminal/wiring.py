@@ -1,0 +1,225 @@
+"""The one place that names adapters: a configuration becomes a running terminal.
+
+Comes in: `TerminalConfig`. Goes out: `Terminal`, whose `loop` decides and whose `front` serves the faces.
+Strategy: devices are named by URL, the scheme finds the adapter in one literal table, and a module is imported only
+when its scheme is used, because printers, PC/SC and TLS are slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from taptill.amount.money import Money
+from taptill.card.ca_keys import CaKey, CaKeyStore, parse_ca_keys
+from taptill.card.outcome import CardRead
+from taptill.card.parameters import Combination, TapRequest
+from taptill.card.read_card import drive, read_card
+from taptill.card.reader import CardReader
+from taptill.clock import SystemClock
+from taptill.credential.keystore import KeyStore
+from taptill.entropy import SystemEntropy
+from taptill.errors import ConfigError
+from taptill.host.breaker import Breaker
+from taptill.host.link import HostLink
+from taptill.host.profile import Profile, load_profile
+from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
+from taptill.receipt.facts import Language
+from taptill.terminal.config import CardLimits, TerminalConfig
+from taptill.terminal.desk import Desk
+from taptill.terminal.events import Event
+from taptill.terminal.front import Front, HealthView
+from taptill.terminal.loop import Loop
+from taptill.terminal.till import Till
+from taptill.terminal.workers import JournalWorker, PrinterWorker, ReaderWorker
+
+BUILD_UNIX_MS = 1_795_305_600_000  # 2026-11-22: wall time is never before this release was made
+
+ADAPTERS = {
+    "pn532": "taptill.card.adapters.pn532:Pn532Reader",
+    "pcsc": "taptill.card.adapters.pcsc:PcscReader",
+    "escpos+tcp": "taptill.receipt.adapters.escpos_tcp:EscposTcpPrinter",
+    "file": "taptill.credential.adapters.file_keystore:FileKeyStore",
+    "tls": "taptill.host.adapters.tls:TlsLink",
+}
+
+UNIONPAY_AID = bytes.fromhex("A0000003330101")  # partial match: debit, credit and quasi-credit follow it
+UNIONPAY_KERNEL = 7
+
+
+def adapter(url: str, setting: str) -> Callable[..., Any]:
+    """The adapter of a device URL. Raises ConfigError for an unknown scheme."""
+    scheme = url.partition(":")[0]
+    place = ADAPTERS.get(scheme)
+    if place is None:
+        known = ", ".join(sorted(ADAPTERS))
+        raise ConfigError(f"{url!r} has an unknown scheme", where=setting, next_step=f"use one of {known}")
+    module, _, name = place.partition(":")
+    made: Callable[..., Any] = getattr(import_module(module), name)
+    return made
+
+
+def open_reader(url: str, clock: SystemClock) -> Any:
+    """A CardReader by URL, not yet opened."""
+    return adapter(url, "readers")(url, clock)
+
+
+def product_ca_keys() -> tuple[CaKey, ...]:
+    """The published keys that ship with the terminal."""
+    return parse_ca_keys((files("taptill.card") / "ca_keys_test.toml").read_text(encoding="utf-8"))
+
+
+def load_ca_keys(paths: list[Path]) -> tuple[CaKey, ...]:
+    """Raises ConfigError for a file that cannot be read, CaKeyRefused for a key that does not verify."""
+    keys: list[CaKey] = []
+    for path in paths:
+        try:
+            keys += parse_ca_keys(path.read_text(encoding="utf-8"), where=str(path))
+        except OSError as error:
+            raise ConfigError(str(error), where="ca_keys") from error
+    return tuple(keys)
+
+
+def read_profile(name: str) -> Profile:
+    """A host profile that ships with the terminal."""
+    place = files("taptill.host") / "profiles" / f"{name}.toml"
+    if not name.isidentifier() or not place.is_file():
+        raise ConfigError(f"no profile {name!r}", where="host.profile")
+    return load_profile(place.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    loop: Loop
+    front: Front
+    profile: Profile
+    journal: SqliteJournal
+
+
+def build(config: TerminalConfig, base: Path) -> Terminal:
+    """Everything made and connected, nothing started. Paths are relative to `base`. Raises TapTillError."""
+    profile = read_profile(config.host.profile)
+    journal = SqliteJournal.open(base / config.journal)
+    reading = SqliteJournalReader.open(base / config.journal)
+    clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()))
+    keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
+    ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
+    desk = Desk(
+        config=config,
+        profile=profile,
+        keys=keys,
+        ca_keys=ca_keys,
+        combinations=combinations(config.cards),
+        clock=clock,
+        entropy=SystemEntropy(),
+        journal=reading,
+        counters=journal.counters(),
+        breaker=Breaker(config.host.probe_pause_min_ms, config.host.probe_pause_max_ms),
+    )
+    front = Front(lambda event: loop.post(event), SqliteJournalReader.open(base / config.journal), lambda: health(desk))
+    loop = Loop(Till(desk), clock, front.tell, front.answer)
+    loop.attach(
+        JournalWorker(journal, loop.post),
+        _link(config, base, profile, keys, clock, loop.post),
+        _readers(config, desk, clock, loop.post),
+        _printer(config, loop.post),
+    )
+    return Terminal(loop, front, profile, journal)
+
+
+def health(desk: Desk) -> HealthView:
+    """A look at the desk from another thread: single values, each true at some moment just now."""
+    return HealthView(
+        ready=(desk.signed_on or desk.breaker.open) and not desk.storage_fault and any(desk.readers.values()),
+        host=desk.health().value,
+        host_reason=desk.breaker.reason,
+        signed_on=desk.signed_on,
+        storage_fault=desk.storage_fault,
+        at_counter=desk.at_counter,
+        readers=dict(desk.readers),
+        open_debts=len(desk.debts),
+        money_at_risk_minor=desk.money_at_risk_minor(),
+    )
+
+
+def combinations(cards: CardLimits) -> tuple[Combination, ...]:
+    """The kinds of card this release takes: UnionPay, on kernel C-7."""
+    return (
+        Combination(
+            aid=UNIONPAY_AID,
+            kernel_id=UNIONPAY_KERNEL,
+            ttq=bytes.fromhex(cards.ttq),
+            transaction_limit_minor=cards.transaction_limit_minor,
+            cvm_limit_minor=cards.cvm_limit_minor,
+            application_version=bytes.fromhex("0030"),
+        ),
+    )
+
+
+def _link(
+    config: TerminalConfig,
+    base: Path,
+    profile: Profile,
+    keys: KeyStore,
+    clock: SystemClock,
+    post: Callable[[Event], None],
+) -> HostLink:
+    from taptill.host.adapters.tls import TlsFiles
+
+    host = config.host
+    tls = TlsFiles(
+        ca=base / host.ca, certificate=base / host.certificate, key=base / host.key, server_name=host.server_name
+    )
+    link: HostLink = adapter(host.endpoints[0], "host.endpoints")(host.endpoints, tls, profile, keys, clock, post)
+    return link
+
+
+def _readers(
+    config: TerminalConfig, desk: Desk, clock: SystemClock, post: Callable[[Event], None]
+) -> list[ReaderWorker]:
+    return [
+        ReaderWorker(open_reader(url, clock), desk.combinations, desk.ca_keys, config.cards.card_timeout_ms, post)
+        for url in config.readers
+    ]
+
+
+def _printer(config: TerminalConfig, post: Callable[[Event], None]) -> PrinterWorker | None:
+    if not config.printer:
+        return None
+    return PrinterWorker(adapter(config.printer, "printer")(config.printer), Language(config.identity.language), post)
+
+
+def trusted_ca_keys(paths: list[Path]) -> CaKeyStore:
+    """What ships with the terminal, and the files named."""
+    return CaKeyStore.of((*product_ca_keys(), *load_ca_keys(paths)))
+
+
+def read_one_tap(url: str, amount: Money, offline: bool, ca_keys: list[Path], timeout_ms: int) -> CardRead | None:
+    """One tap without a terminal around it; None when no card came. Raises ReaderLost, ConfigError."""
+    clock = SystemClock(BUILD_UNIX_MS)
+    at = datetime.fromtimestamp(clock.now().unix_ms / 1000, UTC)
+    request = TapRequest(
+        amount=amount,
+        amount_other=Money(0, amount.currency),
+        transaction_type=0x00,
+        date_yymmdd=f"{at:%y%m%d}",
+        time_hhmmss=f"{at:%H%M%S}",
+        country=amount.currency.number,
+        unpredictable_number=SystemEntropy().octets(4),
+        online_possible=not offline,
+        offline_allowed=offline,
+    )
+    reader: CardReader = open_reader(url, clock)
+    try:
+        reader.open()
+        if reader.wait_for_card(timeout_ms) is None:
+            return None
+        dialogue = read_card(request, combinations(CardLimits()), trusted_ca_keys(ca_keys))
+        return drive(dialogue, reader, CardLimits().card_timeout_ms)
+    finally:
+        reader.close()

@@ -1,0 +1,201 @@
+"""The threads that block on behalf of the loop: the journal's writer, one per reader, the printer's.
+
+Comes in: what the loop wants done. Goes out: events, posted when it is done. Strategy: a worker owns its device alone
+and decides nothing about money. A reader is opened again, with a growing pause, whenever it is lost; a presentation is
+reported once and its card has to leave before the next one counts (DESIGN 5.13).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.outcome import CardRead, Outcome, OutcomeKind
+from taptill.card.parameters import Combination
+from taptill.card.read_card import drive, read_card
+from taptill.card.reader import CardReader, ReaderLost
+from taptill.errors import TapTillError
+from taptill.journal.port import Journal, Pending
+from taptill.receipt.compose import compose
+from taptill.receipt.escpos import render_escpos
+from taptill.receipt.facts import Language, ReceiptFacts
+from taptill.receipt.printer import Printer, PrintVerdict
+from taptill.terminal.effects import RunKernel
+from taptill.terminal.events import CardDone, CardSeen, Event, NotRecorded, Printed, ReaderChanged, Recorded
+
+log = logging.getLogger("taptill")
+
+EVENTS_GROUPED_MAX = 64
+PRINT_RETRY_S = 2.0
+PRINT_TRIES_MAX = 30
+POLL_MS = 200
+DECISION_WAIT_S = 2.0
+REOPEN_MIN_S = 0.2
+REOPEN_MAX_S = 5.0
+
+
+class Worker(Protocol):
+    """Started once, stopped once."""
+
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        """Ends soon; never blocks."""
+
+
+class JournalWorker:
+    """The journal's single writer: whatever waits is committed together, with one sync."""
+
+    def __init__(self, journal: Journal, post: Callable[[Event], None]) -> None:
+        self._journal = journal
+        self._post = post
+        self._inbox: queue.SimpleQueue[tuple[Pending, ...] | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def append(self, pending: tuple[Pending, ...]) -> None:
+        self._inbox.put(pending)
+
+    def stop(self) -> None:
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            batch = [self._inbox.get()]
+            while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
+                batch.append(self._inbox.get())
+            stopping = None in batch
+            pending = tuple(item for group in batch if group is not None for item in group)
+            if pending:
+                self._post(self._write(pending))
+
+    def _write(self, pending: tuple[Pending, ...]) -> Event:
+        try:
+            return Recorded(pending, self._journal.append(pending))
+        except TapTillError as error:
+            log.error("journal: %s", error)
+            return NotRecorded(pending, str(error))
+
+
+class PrinterWorker:
+    """Prints in order; a job that did not come out is tried again for a while, and its payment never notices."""
+
+    def __init__(self, printer: Printer, language: Language, post: Callable[[Event], None]) -> None:
+        self._printer = printer
+        self._language = language
+        self._post = post
+        self._inbox: queue.SimpleQueue[ReceiptFacts | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="printer", daemon=True)
+
+    def print(self, facts: ReceiptFacts) -> None:
+        self._inbox.put(facts)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        while (facts := self._inbox.get()) is not None:
+            octets = render_escpos(compose(facts, self._language))
+            self._post(Printed(facts.payment_ref, self._print(octets)))
+
+    def _print(self, octets: bytes) -> str:
+        """Only what surely did not come out is tried again: a slip must not come out twice."""
+        verdict = PrintVerdict.UNREACHABLE
+        for _ in range(PRINT_TRIES_MAX):
+            verdict = self._printer.print(octets).verdict
+            if verdict in {PrintVerdict.PRINTED, PrintVerdict.NO_CONFIRMATION} or self._stopped.wait(PRINT_RETRY_S):
+                break
+        return verdict.value
+
+
+class ReaderWorker:
+    """`listen`, `stop_listening` and `run_kernel` may be called from the loop's thread and never block."""
+
+    def __init__(
+        self,
+        reader: CardReader,
+        combinations: Sequence[Combination],
+        ca_keys: CaKeyStore,
+        card_timeout_ms: int,
+        post: Callable[[Event], None],
+    ) -> None:
+        self.url = reader.url
+        self._reader = reader
+        self._combinations = combinations
+        self._ca_keys = ca_keys
+        self._card_timeout_ms = card_timeout_ms
+        self._post = post
+        self._listening = threading.Event()
+        self._stopped = threading.Event()
+        self._kernels: queue.SimpleQueue[RunKernel | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name=f"reader {self.url}", daemon=True)
+
+    def listen(self, payment_ref: str) -> None:
+        self._listening.set()
+
+    def stop_listening(self) -> None:
+        self._listening.clear()
+        self._kernels.put(None)
+
+    def run_kernel(self, run: RunKernel) -> None:
+        self._listening.clear()
+        self._kernels.put(run)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._listening.set()
+        self._kernels.put(None)
+
+    def _run(self) -> None:
+        pause_s = REOPEN_MIN_S
+        while not self._stopped.is_set():
+            try:
+                self._reader.open()
+                self._post(ReaderChanged(self.url, True))
+                pause_s = REOPEN_MIN_S
+                self._serve()
+            except ReaderLost as error:
+                log.warning("reader %s: %s", self.url, error)
+                self._post(ReaderChanged(self.url, False, str(error)))
+            finally:
+                self._reader.close()
+            if self._stopped.wait(pause_s):
+                return
+            pause_s = min(pause_s * 2, REOPEN_MAX_S)
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            if not self._listening.wait(POLL_MS / 1000):
+                continue
+            presentation = self._reader.wait_for_card(POLL_MS)
+            if presentation is None or not self._listening.is_set():
+                continue
+            self._forget_old_decisions()
+            self._post(CardSeen(self.url, presentation))
+            self._answer_decision()
+
+    def _forget_old_decisions(self) -> None:
+        while not self._kernels.empty():
+            self._kernels.get()
+
+    def _answer_decision(self) -> None:
+        """The loop either wants this card read or does not; both end with the card still to be taken away."""
+        try:
+            run = self._kernels.get(timeout=DECISION_WAIT_S)
+        except queue.Empty:
+            return
+        if run is None:
+            return
+        card = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="reader-lost"))
+        try:
+            dialogue = read_card(run.request, self._combinations, self._ca_keys)
+            card = drive(dialogue, self._reader, self._card_timeout_ms)
+        finally:
+            # Whatever went wrong, the payment must not be left waiting for a card that will not answer.
+            self._post(CardDone(self.url, run.payment_ref, card))
