@@ -1,0 +1,252 @@
+"""The store in a SQL database: `sqlite:///FILE` or `postgresql://...`.
+
+Comes in: a database URL. Goes out: a `Store`.
+Strategy: synchronous SQLAlchemy Core, every message one transaction. On SQLite a write-ahead log synced at every
+commit, read back after it was asked for, and the write lock taken at the start, so that a second host on the same file
+waits instead of failing half way. No card number in any table: accounts are keyed hashes, entries carry masked numbers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.exc import ArgumentError
+
+from taphost.accounts import Account
+from taphost.errors import StoreError
+from taphost.ledger import Charge, Entry, EntryState
+from taphost.requests import MessageClass, MessageKey
+from taphost.store import AccountLine, KeyUse
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 5_000
+_SYNCHRONOUS_FULL = 2
+
+_metadata = MetaData()
+_about = Table("about", _metadata, Column("schema_version", Integer, primary_key=True))
+_entries = Table(
+    "entries",
+    _metadata,
+    Column("serial", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("terminal", String(8), nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("stan", Integer, nullable=False),
+    Column("message_class", String(16), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("fingerprint", String(256), nullable=False),
+    Column("payment_ref", String(128), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("code", String(2), nullable=False),
+    Column("auth_code", String(6), nullable=False),
+    Column("rrn", String(12), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("masked_pan", String(19), nullable=False),
+    Column("account_id", String(32), ForeignKey("accounts.account_id")),
+    Column("sequence", String(2)),
+    Column("atc", Integer),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("reply", LargeBinary, nullable=False),
+    UniqueConstraint("terminal", "batch", "stan", "message_class"),
+    Index("entries_by_card", "account_id", "atc"),
+)
+_accounts = Table(
+    "accounts",
+    _metadata,
+    Column("account_id", String(32), primary_key=True),
+    Column("masked_pan", String(19), nullable=False),
+    Column("note", String(256), nullable=False),
+    Column("credit_minor", BigInteger, nullable=False),
+    Column("owed_minor", BigInteger, nullable=False),
+)
+_key_uses = Table(
+    "key_uses",
+    _metadata,
+    Column("ksn", LargeBinary(12), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("terminal", String(8), nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("stan", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("key_uses_by_stan", "terminal", "batch", "stan"),
+)
+_PLAIN_COLUMNS = tuple(field.name for field in fields(Entry) if field.name not in ("key", "state"))
+
+
+class SqlStore:
+    """Opens and, where it is new, creates the database. Raises StoreError; later calls raise SQLAlchemy's errors."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        _metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            _check_version(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlBooks]:
+        with self._engine.begin() as connection:
+            yield SqlBooks(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+class SqlBooks:
+    """The open transaction of a SqlStore."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def key_use(self, ksn: bytes) -> KeyUse | None:
+        row = self._connection.execute(select(_key_uses).where(_key_uses.c.ksn == ksn)).mappings().first()
+        return KeyUse(**row) if row else None
+
+    def remember_key_use(self, use: KeyUse) -> None:
+        self._connection.execute(insert(_key_uses).values(asdict(use)))
+
+    def current_batch(self, terminal: str) -> int | None:
+        query = select(func.max(_key_uses.c.batch)).where(_key_uses.c.terminal == terminal)
+        batch: int | None = self._connection.scalar(query)
+        return batch
+
+    def highest_stan(self, terminal: str, batch: int, except_ksn: bytes) -> int:
+        uses = _key_uses.c
+        of_batch = (uses.terminal == terminal) & (uses.batch == batch) & (uses.ksn != except_ksn)
+        return self._connection.scalar(select(func.max(uses.stan)).where(of_batch)) or 0
+
+    def entry(self, key: MessageKey) -> Entry | None:
+        row = self._connection.execute(select(_entries).where(_is_key(key))).mappings().first()
+        return _entry_of(row) if row else None
+
+    def next_serial(self) -> int:
+        return (self._connection.scalar(select(func.max(_entries.c.serial))) or 0) + 1
+
+    def add(self, serial: int, entry: Entry) -> None:
+        self._connection.execute(insert(_entries).values(serial=serial, **_columns_of(entry)))
+
+    def mark_undone(self, entry: Entry) -> None:
+        changed = {"state": entry.state.value, "captured_minor": entry.captured_minor, "changed_ms": entry.changed_ms}
+        self._connection.execute(update(_entries).where(_is_key(entry.key)).values(changed))
+
+    def owed_minor(self, account_id: str) -> int:
+        query = select(_accounts.c.owed_minor).where(_accounts.c.account_id == account_id)
+        return self._connection.scalar(query) or 0
+
+    def charge(self, charge: Charge) -> None:
+        owed = {"owed_minor": _accounts.c.owed_minor + charge.amount_minor}
+        self._connection.execute(update(_accounts).where(_accounts.c.account_id == charge.account_id).values(owed))
+
+    def atc_is_spent(self, account_id: str, sequence: str | None, atc: int) -> bool:
+        of_card = (_entries.c.account_id == account_id) & (_entries.c.atc == atc)
+        same_sequence = _entries.c.sequence.is_(None) if sequence is None else _entries.c.sequence == sequence
+        query = select(_entries.c.serial).where(of_card & same_sequence).limit(1)
+        return self._connection.scalar(query) is not None
+
+    def set_accounts(self, accounts: Iterable[Account]) -> None:
+        for account in accounts:
+            shown = {"masked_pan": account.masked_pan, "note": account.note, "credit_minor": account.credit_minor}
+            of_account = _accounts.c.account_id == account.account_id
+            if self._connection.execute(update(_accounts).where(of_account).values(shown)).rowcount == 0:
+                new = {"account_id": account.account_id, "owed_minor": 0}
+                self._connection.execute(insert(_accounts).values(shown | new))
+
+    def accounts(self) -> list[AccountLine]:
+        rows = self._connection.execute(select(_accounts).order_by(_accounts.c.masked_pan)).mappings()
+        return [AccountLine(**row) for row in rows]
+
+    def entries(self, captured_only: bool) -> list[Entry]:
+        query = select(_entries).order_by(_entries.c.serial)
+        if captured_only:
+            query = query.where(_entries.c.state == EntryState.CAPTURED.value)
+        return [_entry_of(row) for row in self._connection.execute(query).mappings()]
+
+
+def _is_key(key: MessageKey) -> ColumnElement[bool]:
+    columns = _entries.c
+    of_terminal = (columns.terminal == key.terminal) & (columns.batch == key.batch)
+    return of_terminal & (columns.stan == key.stan) & (columns.message_class == key.message_class.value)
+
+
+def _columns_of(entry: Entry) -> dict[str, object]:
+    key = entry.key
+    plain = {name: getattr(entry, name) for name in _PLAIN_COLUMNS}
+    place = {"terminal": key.terminal, "batch": key.batch, "stan": key.stan, "message_class": key.message_class.value}
+    return plain | place | {"state": entry.state.value}
+
+
+def _entry_of(row: RowMapping) -> Entry:
+    key = MessageKey(row["terminal"], row["batch"], row["stan"], MessageClass(row["message_class"]))
+    plain = {name: row[name] for name in _PLAIN_COLUMNS}
+    return Entry(key=key, state=EntryState(row["state"]), **plain)
+
+
+def _check_version(connection: Connection) -> None:
+    version = connection.scalar(select(_about.c.schema_version))
+    if version is None:
+        connection.execute(insert(_about).values(schema_version=SCHEMA_VERSION))
+    elif version != SCHEMA_VERSION:
+        raise StoreError(f"holds schema {version}, this program knows {SCHEMA_VERSION}", where="database")
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("is no database URL", where="database", next_step="sqlite:///FILE") from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="SERIALIZABLE")
+    if backend != "sqlite":
+        raise StoreError(f"{backend} is not supported", where="database", next_step="sqlite:///FILE or postgresql://")
+    if not parsed.database:
+        raise StoreError("names no file", where="database", next_step="sqlite:///FILE")
+    engine = create_engine(parsed)
+    event.listen(engine, "connect", _make_durable)
+    event.listen(engine, "begin", _begin_writing)
+    return engine
+
+
+def _make_durable(connection: sqlite3.Connection, _record: object) -> None:
+    """Asks for a synced write-ahead log and does not believe it before it was read back."""
+    connection.isolation_level = None  # the driver begins nothing by itself; `_begin_writing` does
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
+        got = f"is in mode {mode}, synchronous {synchronous}"
+        raise StoreError(got, where="database", next_step="use a file on a local disk")
+
+
+def _begin_writing(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
