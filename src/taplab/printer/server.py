@@ -22,7 +22,7 @@ from taplab.printer.fonts import printer_font
 from taplab.printer.mechanism import Answer, Mechanism
 from taplab.printer.paper import Paper
 
-ACCEPT_POLL_S = 0.2
+POLL_S = 0.05
 JOIN_TIMEOUT_S = 5.0
 REAL_TIME = re.compile(rb"\x10\x04([\x01-\x04])")
 
@@ -132,7 +132,7 @@ class LabPrinter:
 
     def _serve(self, listener: socket.socket) -> None:
         with listener:
-            listener.settimeout(ACCEPT_POLL_S)
+            listener.settimeout(POLL_S)
             while self._listening:
                 with contextlib.suppress(TimeoutError):
                     connection, _ = listener.accept()
@@ -140,7 +140,7 @@ class LabPrinter:
                         self._receive(connection)
 
     def _receive(self, connection: socket.socket) -> None:
-        connection.settimeout(ACCEPT_POLL_S)
+        connection.settimeout(POLL_S)
         tail = b""
 
         def answer(octets: bytes) -> None:
