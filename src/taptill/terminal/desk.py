@@ -25,13 +25,13 @@ from taptill.host.breaker import Breaker
 from taptill.host.exchange import HostRequest
 from taptill.host.profile import Profile
 from taptill.journal import entries as e
-from taptill.journal.port import Counters, JournalReader, Pending
+from taptill.journal.counters import free_stan, stan_after
+from taptill.journal.forwarding import BackOff
+from taptill.journal.port import Counters, DebtRow, JournalReader, Pending
 from taptill.terminal.config import OutageLimits, TerminalConfig
 from taptill.terminal.events import Event
 from taptill.terminal.machine import Trigger, replay, step
 from taptill.terminal.payment import ADVICE_ROWS, Payment, trigger_of
-
-STAN_MAX = 999_999
 
 PaymentEntryT = TypeVar("PaymentEntryT", bound=e.PaymentEntry)
 
@@ -41,16 +41,6 @@ class Stamp(TypedDict):
 
     at_ms: int
     trust: int
-
-
-@dataclass(frozen=True, slots=True)
-class Debt:
-    """What is owed to the host, with the bytes it will be paid in."""
-
-    owed: e.DebtOwed
-    request: HostRequest
-    attempts: int = 0
-    parked: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +58,7 @@ class Desk:
     counters: Counters
     breaker: Breaker
     payments: dict[str, Payment] = field(default_factory=dict)
-    debts: dict[str, Debt] = field(default_factory=dict)
+    debts: dict[str, DebtRow] = field(default_factory=dict)
     outbox: dict[str, HostRequest] = field(default_factory=dict)
     at_counter: str | None = None
     way: Way | None = None
@@ -76,8 +66,7 @@ class Desk:
     tickets: dict[str, int] = field(default_factory=dict)
     queries: dict[str, int] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
-    pauses: dict[str, int] = field(default_factory=dict)
-    pausing: set[str] = field(default_factory=set)
+    back_offs: dict[str, BackOff] = field(default_factory=dict)
     writing: dict[str, int] = field(default_factory=dict)
     held: list[Event] = field(default_factory=list)
     waits_for_link: str | None = None
@@ -93,12 +82,10 @@ class Desk:
 
     def take_stan(self) -> int:
         """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
-        held = {debt.owed.stan for debt in self.debts.values()}
+        held = {debt.stan for debt in self.debts.values()}
         held |= {p.transaction.stan for p in self.payments.values() if p.transaction}
-        stan = self.counters.next_stan
-        while stan in held:
-            stan = stan % STAN_MAX + 1
-        self.counters = replace(self.counters, next_stan=stan % STAN_MAX + 1)
+        stan = free_stan(self.counters, held)
+        self.counters = replace(self.counters, next_stan=stan_after(stan))
         return stan
 
     def take_key_counter(self) -> int:
@@ -143,13 +130,13 @@ class Desk:
         return self._budget(self.config.deferred, "deferred_advice")
 
     def _budget(self, limits: OutageLimits | None, row: str) -> RiskBudget:
-        owed = [debt.owed for debt in self.debts.values() if debt.owed.row == row]
+        owed = [debt for debt in self.debts.values() if debt.row == row]
         return RiskBudget(
             _risk_limits(limits),
             count=len(owed),
-            total_minor=sum(o.amount_minor for o in owed),
-            oldest_at_ms=min((o.at_ms for o in owed), default=None),
-            per_token_count=_counts(o.token for o in owed),
+            total_minor=sum(debt.amount_minor for debt in owed),
+            oldest_at_ms=min((debt.created_at_ms for debt in owed), default=None),
+            per_token_count=_counts(debt.token for debt in owed),
         )
 
     def time_trusted(self) -> bool:
@@ -157,10 +144,10 @@ class Desk:
 
     def is_finished(self, payment_ref: str) -> bool:
         """Nothing of it is open or owed: it can be forgotten here, the journal keeps it."""
-        return not any(debt.owed.payment_ref == payment_ref for debt in self.debts.values())
+        return not any(debt.payment_ref == payment_ref for debt in self.debts.values())
 
     def money_at_risk_minor(self) -> int:
-        return sum(debt.owed.amount_minor for debt in list(self.debts.values()) if debt.owed.row in ADVICE_ROWS)
+        return sum(debt.amount_minor for debt in list(self.debts.values()) if debt.row in ADVICE_ROWS)
 
 
 def _counts(tokens: Iterable[str]) -> dict[str, int]:

@@ -9,120 +9,109 @@ from __future__ import annotations
 
 import hashlib
 
-from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSent, Replied, Verdict
+from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, MatchKey, NotSent, Replied, Verdict
 from taptill.journal import entries as e
-from taptill.journal.port import Pending
-from taptill.terminal.desk import Debt, Desk
+from taptill.journal.forwarding import JITTER_OCTETS, back_off, plan_forwarding
+from taptill.journal.port import DebtRow, Pending
+from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Ask, Effect, SetTimer
 
 FORWARD_TIMER = "forward"
-DEBT_TIMER = "debt:"
-DEBT_PAUSE_MIN_MS = 1_000
-DEBT_PAUSE_MAX_MS = 300_000
 
 _RETRIES = {Verdict.TRY_LATER, Verdict.IN_DOUBT, Verdict.SIGN_ON_FIRST}
+
+
+def owe(entry: e.DebtOwed, seq: int, wire: bytes) -> DebtRow:
+    """A debt that was just synced, as the journal will read it back."""
+    return DebtRow(
+        debt=entry.debt,
+        payment_ref=entry.payment_ref,
+        transaction=entry.transaction,
+        row=entry.row,
+        state="open",
+        stan=entry.stan,
+        batch=entry.batch,
+        key_counter=entry.key_counter,
+        amount_minor=entry.amount_minor,
+        attempts=0,
+        last_result="",
+        created_at_ms=entry.at_ms,
+        created_seq=seq,
+        wire=wire,
+        token=entry.token,
+    )
 
 
 def forward(desk: Desk) -> list[Effect]:
     """Every debt that may leave now, the oldest first, up to the profile's window."""
     if desk.breaker.open or not desk.signed_on or desk.storage_fault:
         return []
+    now_us = desk.clock.monotonic_us()
+    plan = plan_forwarding(desk.debts.values(), desk.in_flight, desk.profile.window, now_us, desk.back_offs)
     effects: list[Effect] = []
-    for debt in _waiting(desk):
-        if len(desk.in_flight) >= desk.profile.window:
-            break
-        desk.in_flight.add(debt.owed.debt)
-        effects.append(Ask(debt.request, desk.config.host.reply_timeout_ms))
+    for debt in plan.send:
+        desk.in_flight.add(debt.debt)
+        effects.append(Ask(request_of(desk, debt), desk.config.host.reply_timeout_ms))
+    if plan.look_again_us is not None:
+        effects.append(SetTimer(FORWARD_TIMER, (plan.look_again_us - now_us) // 1000 + 1))
     return effects
 
 
-def _waiting(desk: Desk) -> list[Debt]:
-    """Not parked, not under way, not pausing, and nothing older of the same payment before them."""
-    seen: set[str] = set()
-    waiting = []
-    for name, debt in desk.debts.items():
-        first = debt.owed.payment_ref not in seen
-        seen.add(debt.owed.payment_ref)
-        if first and not debt.parked and name not in desk.in_flight and name not in desk.pausing:
-            waiting.append(debt)
-    return waiting
+def request_of(desk: Desk, debt: DebtRow) -> HostRequest:
+    """The stored bytes as a question again, to be sent as they are."""
+    assert debt.wire is not None, "an open debt keeps its bytes"
+    reply_mti = desk.profile.row(debt.row).reply_mti
+    key = MatchKey(desk.config.identity.terminal_id, debt.batch, debt.stan, reply_mti)
+    return HostRequest(debt.row, key, debt.key_counter, debt.amount_minor, debt.payment_ref, debt.wire)
 
 
 def delivery_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
-    debt = _debt_of(desk, request)
+    debt = next((debt for debt in desk.debts.values() if debt.wire == request.wire), None)
     if debt is None:
         return []
-    desk.in_flight.discard(debt.owed.debt)
     if isinstance(result, Replied):
-        return [*_answered(desk, debt, result), *forward(desk)]
-    effects = _pause(desk, debt)
-    if not isinstance(result, NotSent):
-        effects.append(_tried(desk, debt, result.reason))
-    return [*effects, *forward(desk)]
+        return _answered(desk, debt, result)
+    desk.in_flight.discard(debt.debt)
+    _back_off(desk, debt)
+    tried = [] if isinstance(result, NotSent) else [_tried(desk, debt, result.reason)]
+    return [*tried, *forward(desk)]
 
 
-def _debt_of(desk: Desk, request: HostRequest) -> Debt | None:
-    return next((debt for debt in desk.debts.values() if debt.request is request), None)
-
-
-def _answered(desk: Desk, debt: Debt, replied: Replied) -> list[Effect]:
+def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
     reply = replied.reply
     if reply.verdict in _RETRIES:
-        return [*_pause(desk, debt), _tried(desk, debt, f"host: {reply.code}")]
+        desk.in_flight.discard(debt.debt)
+        _back_off(desk, debt)
+        return [_tried(desk, debt, f"host: {reply.code}"), *forward(desk)]
+    # It stays in flight until the entry is synced, so that it does not leave once more.
     digest = hashlib.sha256(replied.evidence).hexdigest()
+    about = {"payment_ref": debt.payment_ref, "state": "", "debt": debt.debt, "code": reply.code}
     entry: e.DebtClosed | e.DebtParked
     if _is_final(desk, debt, reply):
-        entry = e.DebtClosed(
-            **desk.stamp(),
-            payment_ref=debt.owed.payment_ref,
-            state="",
-            debt=debt.owed.debt,
-            code=reply.code,
-            rrn=reply.rrn,
-            evidence_digest=digest,
-        )
+        entry = e.DebtClosed(**desk.stamp(), **about, rrn=reply.rrn, evidence_digest=digest)
     else:
-        entry = e.DebtParked(
-            **desk.stamp(),
-            payment_ref=debt.owed.payment_ref,
-            state="",
-            debt=debt.owed.debt,
-            code=reply.code,
-            evidence_digest=digest,
-        )
-    desk.in_flight.add(debt.owed.debt)  # until the entry is synced it must not leave again
+        entry = e.DebtParked(**desk.stamp(), **about, evidence_digest=digest)
     return [Append((Pending(desk.with_state(entry)),))]
 
 
-def _is_final(desk: Desk, debt: Debt, reply: HostReply) -> bool:
+def _is_final(desk: Desk, debt: DebtRow, reply: HostReply) -> bool:
     """By the profile's row; a declined deferred advice is final too, because the merchant took that risk."""
-    if reply.code in desk.profile.row(debt.owed.row).closing_codes:
+    if reply.code in desk.profile.row(debt.row).closing_codes:
         return True
-    return debt.owed.row == "deferred_advice" and reply.verdict is Verdict.DECLINED
+    return debt.row == "deferred_advice" and reply.verdict is Verdict.DECLINED
 
 
-def _pause(desk: Desk, debt: Debt) -> list[Effect]:
-    """A jittered, growing wait with a ceiling, kept in memory: a restart may try at once."""
-    name = debt.owed.debt
-    ceiling = min(DEBT_PAUSE_MAX_MS, max(DEBT_PAUSE_MIN_MS, desk.pauses.get(name, 0) * 2))
-    pause_ms = ceiling - ceiling * desk.entropy.octets(1)[0] // 512
-    desk.pauses[name] = ceiling
-    desk.pausing.add(name)
-    return [SetTimer(DEBT_TIMER + name, pause_ms)]
+def _back_off(desk: Desk, debt: DebtRow) -> None:
+    jitter = desk.entropy.octets(JITTER_OCTETS)
+    desk.back_offs[debt.debt] = back_off(desk.back_offs.get(debt.debt), desk.clock.monotonic_us(), jitter)
 
 
-def pause_over(desk: Desk, name: str) -> list[Effect]:
-    desk.pausing.discard(name)
-    return forward(desk)
-
-
-def _tried(desk: Desk, debt: Debt, result: str) -> Effect:
-    entry = e.DebtTried(**desk.stamp(), payment_ref=debt.owed.payment_ref, state="", debt=debt.owed.debt, result=result)
+def _tried(desk: Desk, debt: DebtRow, result: str) -> Effect:
+    entry = e.DebtTried(**desk.stamp(), payment_ref=debt.payment_ref, state="", debt=debt.debt, result=result)
     return Append((Pending(desk.with_state(entry)),))
 
 
 def host_is_back(desk: Desk) -> list[Effect]:
-    """The breaker closed: pauses were for an absent host."""
-    desk.pausing.clear()
-    desk.pauses.clear()
+    """The breaker closed: back-offs were for an absent host."""
+    desk.back_offs.clear()
     return forward(desk)

@@ -12,9 +12,9 @@ from dataclasses import replace
 from taptill.host.exchange import HostReply, Verdict
 from taptill.host.link import ExchangeEnded, LateAnswer, LinkChanged
 from taptill.journal import entries as e
-from taptill.journal.port import Pending
+from taptill.journal.port import Pending, Record
 from taptill.terminal import arming, asking, linking, owing, recovering, tapping
-from taptill.terminal.desk import Debt, Desk
+from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
 from taptill.terminal.events import (
     ArmRequested,
@@ -102,7 +102,7 @@ class Till:
         if self.desk.storage_fault:
             self.desk.storage_fault = ""
         for record in event.records:
-            effects += self._apply(record.entry)
+            effects += self._apply(record)
         return [*effects, *self._release()]
 
     def _release(self) -> list[Effect]:
@@ -113,21 +113,21 @@ class Till:
             effects += self.handle(event)
         return effects
 
-    def _apply(self, entry: e.AnyEntry) -> list[Effect]:
-        desk = self.desk
+    def _apply(self, record: Record) -> list[Effect]:
+        desk, entry = self.desk, record.entry
         if isinstance(entry, e.LinkIntended):
             return [Ask(desk.outbox.pop(entry.row), desk.config.host.query_timeout_ms)]
         if not isinstance(entry, e.PaymentEntry):
             return []
         folded = fold(desk.payments.get(entry.payment_ref), entry)
         desk.payments[entry.payment_ref] = folded.payment
-        effects = self._keep_books(entry)
+        effects = self._keep_books(entry, record.seq)
         for follow in folded.follow:
             effects += self._follow(follow, folded.payment, entry)
         self._leave_counter(folded.payment)
         return effects
 
-    def _keep_books(self, entry: e.PaymentEntry) -> list[Effect]:
+    def _keep_books(self, entry: e.PaymentEntry, seq: int) -> list[Effect]:
         """Debts and tickets that an entry opens or closes."""
         desk = self.desk
         match entry:
@@ -136,15 +136,16 @@ class Till:
             case e.PaymentCancelled():
                 return arming.cancelled(desk, entry.payment_ref)
             case e.DebtOwed():
-                desk.debts[entry.debt] = Debt(entry, desk.outbox.pop(entry.debt))
+                desk.debts[entry.debt] = owing.owe(entry, seq, desk.outbox.pop(entry.debt).wire)
             case e.DebtTried():
                 debt = desk.debts[entry.debt]
-                desk.debts[entry.debt] = replace(debt, attempts=debt.attempts + 1)
+                desk.debts[entry.debt] = replace(debt, attempts=debt.attempts + 1, last_result=entry.result)
             case e.DebtClosed():
                 desk.debts.pop(entry.debt)
                 desk.in_flight.discard(entry.debt)
+                desk.back_offs.pop(entry.debt, None)
             case e.DebtParked():
-                desk.debts[entry.debt] = replace(desk.debts[entry.debt], parked=True)
+                desk.debts[entry.debt] = replace(desk.debts[entry.debt], state="parked")
                 desk.in_flight.discard(entry.debt)
                 return owing.forward(desk)
         return []
@@ -261,8 +262,8 @@ class Till:
                 return arming.expire(desk, rest)
             case asking.QUERY_TIMER:
                 return asking.query(desk, rest)
-            case owing.DEBT_TIMER:
-                return owing.pause_over(desk, rest)
+            case owing.FORWARD_TIMER:
+                return owing.forward(desk)
             case linking.PROBE_TIMER:
                 return linking.question(desk)
             case "store":
