@@ -84,7 +84,7 @@ def static_data_of(records: Sequence[AuthenticatedRecord], data: Mapping[int, by
 
 def authenticate_static(evidence: Evidence, ca_keys: CaKeyStore) -> Oda:
     """SDA (EMV Book 2, 5): the card's data is its issuer's; says nothing about the card."""
-    ca_key, issuer = _issuer_key(evidence, ca_keys)
+    ca_key, issuer = issuer_key_of(evidence, ca_keys)
     signature = evidence.data.get(0x93)
     result: object = issuer
     if signature is None:
@@ -162,7 +162,7 @@ def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refu
 
 def card_key(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, RsaPublicKey | Refused]:
     """The card's own public key, proven down from the CA key."""
-    ca_key, issuer = _issuer_key(evidence, ca_keys)
+    ca_key, issuer = issuer_key_of(evidence, ca_keys)
     if isinstance(issuer, Refused):
         return ca_key, issuer
     presented = _presented(evidence.data, 0x9F46, 0x9F48, 0x9F47)
@@ -174,7 +174,8 @@ def card_key(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, Rsa
     return ca_key, key
 
 
-def _issuer_key(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, RsaPublicKey | Refused]:
+def issuer_key_of(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None, RsaPublicKey | Refused]:
+    """The issuer's public key, proven by the CA key the card names."""
     index = evidence.data.get(0x8F, b"")
     if len(index) != 1:
         return None, Refused("data-missing-8F")
