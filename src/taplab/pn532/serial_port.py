@@ -56,6 +56,10 @@ class VirtualPn532:
         return self._chip.baud
 
     @property
+    def field_is_on(self) -> bool:
+        return self._chip.field.on
+
+    @property
     def command_log(self) -> list[int]:
         """The codes of all commands since power-up."""
         with self._lock:
@@ -144,17 +148,21 @@ class VirtualPn532:
     def _serve(self) -> None:
         if not self._ends:
             return
-        master = self._ends[0]
-        speed = SPEEDS.get(termios.tcgetattr(self._ends[1])[OUTPUT_SPEED], 0)
-        if select.select([master], [], [], 0)[0]:
+        master, slave = self._ends
+        with contextlib.suppress(BlockingIOError):
             octets = os.read(master, READ_OCTETS_MAX)
+            speed = _speed(slave)  # after the bytes: whoever wrote them had set it by then
             self._chip.take_over_baud(speed)  # tcflush, which nfcpy calls, drops what a pty has not handed over yet
             if self._chip.understands(speed):
                 self._chip.receive(octets, _now_us())
         sent = self._chip.take_due(_now_us())
-        if sent and self._chip.understands(speed) and not self._hanging and self._ends:
+        if sent and self._ends and self._chip.understands(_speed(slave)) and not self._hanging:
             with contextlib.suppress(BlockingIOError):
                 os.write(master, sent)
+
+
+def _speed(slave: int) -> int:
+    return SPEEDS.get(termios.tcgetattr(slave)[OUTPUT_SPEED], 0)
 
 
 def _now_us() -> int:
