@@ -8,10 +8,10 @@ account_key = "hex, 16 bytes"        # turns card numbers into the account names
 certificate = "host.pem"
 key = "host.key"
 client_ca = "ca.pem"
-[[merchants]]                        # id: DE42, 15 characters
+[[merchants]]                        # id: DE42, up to 15 characters
 id = "898310000000001"
 name = "Corner shop"
-[[terminals]]                        # id: DE41, 8 characters; key_set: first 8 bytes of its KSN
+[[terminals]]                        # id: DE41, up to 8; key_set: first 8 bytes of its KSN
 id = "10000001"
 merchant = "898310000000001"
 key_set = "1122334455667788"
@@ -60,12 +60,12 @@ class Tls(Settings, frozen=True):
 
 
 class Merchant(Settings, frozen=True):
-    id: Annotated[str, msgspec.Meta(min_length=15, max_length=15)]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=15)]
     name: str = ""
 
 
 class Terminal(Settings, frozen=True):
-    id: Annotated[str, msgspec.Meta(min_length=8, max_length=8)]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=8)]
     merchant: str
     key_set: KeySet
 

@@ -104,8 +104,8 @@ def read_incoming(body: bytes) -> Incoming:
         message=message,
         private=private,
         signed=signed,
-        terminal=message.text(41),
-        merchant=message.text(42),
+        terminal=message.text(41).rstrip(),
+        merchant=message.text(42).rstrip(),
         batch=int(de60[_BATCH]),
         stan=int(stan),
     )
