@@ -1,1 +1,3 @@
-"""What must survive power loss. Reading order: entries, debts, port, chain, risk_budget, explain, adapters/."""
+"""What must survive power loss. Reading order: entries, port, chain, counters, projection, wire, audit, forwarding,
+recovery, explain, export, adapters/.
+"""

@@ -16,8 +16,9 @@ import apsw
 
 from taptill.journal import chain
 from taptill.journal.adapters import sqlite_rows as rows
+from taptill.journal.adapters.schema import SLOT_OCTETS
 from taptill.journal.adapters.sqlite_file import connect, damaged, declared
-from taptill.journal.adapters.wire_slots import message_in
+from taptill.journal.adapters.wire_slots import chain_of, message_in
 from taptill.journal.audit import Held, audit
 from taptill.journal.entries import PaymentEntry
 from taptill.journal.port import (
@@ -140,9 +141,21 @@ class SqliteJournalReader:
                 verdict = self._connection.execute("PRAGMA integrity_check(1)").get
                 if verdict != "ok":
                     raise damaged(self._where, f"SQLite finds it damaged: {verdict}")
-                return audit(self.stored(), self._held())
+                verified = audit(self.stored(), self._held())
+                self._check_slots()
+                return verified
             finally:
                 self._connection.execute("ROLLBACK")
+
+    def _check_slots(self) -> None:
+        """Every slot that is not empty belongs to a message that is still kept."""
+        statement = (
+            "SELECT wire_id FROM act WHERE wire_id NOTNULL UNION ALL SELECT wire_id FROM debt WHERE wire_id NOTNULL"
+        )
+        kept = sum(len(chain_of(self._connection, slot)) for slot in self._select(lambda row: int(row[0]), statement))
+        filled = self._number(f"SELECT count(*) FROM wire WHERE octets <> zeroblob({SLOT_OCTETS})")
+        if kept != filled:
+            raise damaged(f"{self._where}: journal wire", f"{filled} slots are filled, {kept} belong to something open")
 
     def _held(self) -> Held:
         debts = self.debts()

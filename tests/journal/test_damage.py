@@ -1,0 +1,160 @@
+"""A file that is not a sound journal is refused with its place, and stays as it is."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
+from taptill.journal.chain import StoredEntry, verify_chain
+from taptill.journal.port import JournalDamaged, JournalError, JournalForeign
+
+if TYPE_CHECKING:
+    from tests.journal.conftest import Shop, Walk
+
+FLIPS = 150
+
+
+@pytest.fixture
+def day(path: Path, new_walk: type[Walk]) -> Path:
+    """A closed journal of 80 entries with something open in it."""
+    walk, random = new_walk(), Random(3)
+    journal = SqliteJournal.open(path)
+    for _ in range(80):
+        journal.append([walk.step(random.randrange(12), random.randrange(60))])
+    assert journal.open_debts()
+    journal.close()
+    return path
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(statement)
+
+
+def verified(path: Path) -> None:
+    reader = SqliteJournalReader.open(path)
+    try:
+        reader.verify()
+    finally:
+        reader.close()
+
+
+def test_a_changed_entry_is_named_with_the_last_good_one(day: Path) -> None:
+    change(day, "UPDATE entry SET body = CAST(replace(CAST(body AS TEXT), ':', ': ') AS BLOB) WHERE seq IN (17, 60)")
+    with pytest.raises(JournalDamaged) as refusal:
+        verified(day)
+    assert (refusal.value.bad_seq, refusal.value.last_good_seq) == (17, 16)
+    assert "entry 17" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("DELETE FROM entry WHERE seq = 30", "journal entry 30"),
+        ("DELETE FROM entry WHERE seq > 70", "head"),
+        ("UPDATE payment SET approved_minor = 1 WHERE payment_ref = 'P1'", "payment P1"),
+        ("DELETE FROM debt WHERE created_seq = (SELECT min(created_seq) FROM debt)", "debt P"),
+        ("UPDATE counter SET next_stan = 1", "counters"),
+        ("UPDATE debt SET wire_id = NULL WHERE state <> 'closed'", "debt P"),
+        ("UPDATE wire SET octets = zeroblob(1000)", "journal wire slot"),
+        ("UPDATE wire SET octets = CAST(printf('%01000d', 0) AS BLOB) WHERE slot = 32", "journal wire"),
+        ("UPDATE act SET stan = stan + 1 WHERE intended_seq = (SELECT min(intended_seq) FROM act)", "transaction P"),
+    ],
+)
+def test_a_row_that_does_not_follow_from_the_entries_is_named(day: Path, statement: str, place: str) -> None:
+    change(day, statement)
+    with pytest.raises(JournalDamaged, match=place):
+        verified(day)
+
+
+def test_flipped_bits_are_found_or_change_nothing(day: Path) -> None:
+    """One bit at a time, all over the file: either it is found, or everything that can be read is as it was."""
+    sound, random, found = day.read_bytes(), Random(11), 0
+    reader = SqliteJournalReader.open(day)
+    before = (list(reader.records()), reader.payments(), reader.debts(), reader.counters(), reader.offline_use())
+    reader.close()
+    for _ in range(FLIPS):
+        at = random.randrange(len(sound))
+        octets = bytearray(sound)
+        octets[at] ^= 1 << random.randrange(8)
+        day.write_bytes(octets)
+        try:
+            verified(day)
+        except JournalError:
+            found += 1
+            continue
+        reader = SqliteJournalReader.open(day)
+        after = (list(reader.records()), reader.payments(), reader.debts(), reader.counters(), reader.offline_use())
+        reader.close()
+        assert after == before, f"bit flip at {at}"
+    assert found > FLIPS // 3
+
+
+def test_a_truncated_file_is_refused_and_left_alone(day: Path) -> None:
+    sound = day.read_bytes()
+    for size in (0, 50, 4096, len(sound) // 2, len(sound) - 4096, len(sound) - 1):
+        day.write_bytes(sound[:size])
+        with pytest.raises(JournalDamaged):
+            SqliteJournal.open(day).verify()
+        with pytest.raises(JournalDamaged):
+            verified(day)
+        assert day.read_bytes() == sound[:size]
+
+
+def test_a_journal_of_a_later_release_is_refused_and_left_alone(day: Path) -> None:
+    change(day, "PRAGMA user_version = 2")
+    before = day.read_bytes()
+    for opening in (SqliteJournal.open, SqliteJournalReader.open):
+        with pytest.raises(JournalForeign, match="release 2"):
+            opening(day)
+    assert day.read_bytes() == before
+
+
+def test_a_file_of_another_program_is_refused_and_left_alone(path: Path, tmp_path: Path) -> None:
+    change(path, "CREATE TABLE diary (day TEXT)")
+    (tmp_path / "notes.txt").write_text("not a database at all\n" * 20)
+    for foreign in (path, tmp_path / "notes.txt"):
+        before = foreign.read_bytes()
+        for opening in (SqliteJournal.open, SqliteJournalReader.open):
+            with pytest.raises(JournalForeign, match="nothing was changed"):
+                opening(foreign)
+        assert foreign.read_bytes() == before
+
+
+def test_a_log_without_its_file_is_not_papered_over(path: Path, shop: Shop) -> None:
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    shutil.copy(path.with_name(path.name + "-wal"), path.with_name("kept"))
+    journal.close()
+    path.unlink()
+    path.with_name("kept").rename(path.with_name(path.name + "-wal"))
+    with pytest.raises(JournalDamaged, match="write-ahead log is still there"):
+        SqliteJournal.open(path)
+    assert not path.exists()
+
+
+def test_there_is_nothing_to_read_where_no_journal_is(path: Path) -> None:
+    with pytest.raises(JournalError):
+        SqliteJournalReader.open(path)
+    assert not path.exists()
+
+
+def test_the_chain_alone_names_moved_and_renumbered_entries(day: Path) -> None:
+    reader = SqliteJournalReader.open(day)
+    rows = list(reader.stored())
+    reader.close()
+    assert verify_chain(rows).count == 80
+    assert verify_chain(rows[40:], verify_chain(rows[:40])) == verify_chain(rows)
+    swapped = [*rows[:9], rows[10], rows[9], *rows[11:]]
+    renumbered = [*rows[:9], StoredEntry(10, rows[10].body, rows[10].digest), *rows[10:]]
+    for bad in (swapped, renumbered):
+        with pytest.raises(JournalDamaged) as refusal:
+            verify_chain(bad)
+        assert (refusal.value.bad_seq, refusal.value.last_good_seq) == (10, 9)

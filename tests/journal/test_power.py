@@ -1,0 +1,98 @@
+"""What is left after a sudden end, and what an append costs the disk."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
+
+if TYPE_CHECKING:
+    from tests.journal.conftest import Shop
+
+WRITER = """
+import os, sys
+from taptill.journal.adapters.sqlite import SqliteJournal
+from taptill.journal.entries import PaymentArmed
+from taptill.journal.port import Pending
+journal = SqliteJournal.open(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    at = journal.counters().next_payment
+    journal.append([Pending(PaymentArmed(at_ms=at, trust=1, payment_ref=f"P{at}", state="armed", client_ref="",
+        amount_minor=at, currency="CNY", request_digest="", expires_at_ms=0))])
+    os.write(1, b"%d\\n" % at)
+"""
+ROUNDS = 5
+FOREVER = "1000000"
+
+
+def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
+    """Killed at some moment of writing, five times over the same file."""
+    acknowledged = 0
+    for round_ in range(ROUNDS):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), FOREVER], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        first = writer.stdout.readline()
+        time.sleep(0.02 + 0.013 * round_)
+        writer.send_signal(signal.SIGKILL)
+        rest, _ = writer.communicate()
+        acknowledged = int((first + rest.rpartition(b"\n")[0]).split()[-1])
+        journal = SqliteJournal.open(path)
+        assert acknowledged <= journal.verify().count <= acknowledged + 1
+        assert journal.payment(f"P{acknowledged}") is not None
+        journal.close()
+    assert acknowledged > ROUNDS
+
+
+def test_an_append_is_exactly_one_sync(path: Path, tmp_path: Path) -> None:
+    """Seen by the kernel, between the lines the writer prints after each append."""
+    strace = which("strace")
+    trace = tmp_path / "trace"
+    if strace is None or subprocess.run([strace, "-o", str(trace), "true"], capture_output=True).returncode != 0:
+        pytest.skip("strace may not trace here")
+    SqliteJournal.open(path).close()
+    calls = "trace=fdatasync,fsync,sync_file_range,msync,write"
+    command = [strace, "-f", "-e", calls, "-o", str(trace), sys.executable, "-c", WRITER, str(path), "20"]
+    subprocess.run(command, check=True, capture_output=True)
+    told, syncs, seen = 0, [], 0
+    for line in trace.read_text().splitlines():
+        if "sync(" in line:
+            seen += 1
+        elif " write(1, " in line:
+            told += 1
+            syncs.append(seen)
+            seen = 0
+    assert told == 20
+    assert syncs[1:] == [1] * 19  # the first append begins a new log, whose head is synced as well
+
+
+def test_a_reader_sees_what_the_writer_has_synced(journal: SqliteJournal, shop: Shop, path: Path) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1")])
+    reader = SqliteJournalReader.open(path)
+    assert reader.payment("P1") == journal.payment("P1")
+    reading = reader.records()
+    assert next(reading).seq == 1
+    journal.append([shop.decided("P1", "approved")])
+    assert [record.seq for record in reading] == [2]
+    assert [record.seq for record in reader.records("P1")] == [1, 2, 3]
+    assert reader.verify() == journal.verify()
+    reader.close()
+
+
+def test_a_reader_works_after_the_writer_has_gone(shop: Shop, path: Path) -> None:
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    journal.close()
+    before = path.read_bytes()
+    reader = SqliteJournalReader.open(path)
+    assert [record.seq for record in reader.records("P1")] == [1]
+    assert list(reader.records("P2")) == []
+    reader.close()
+    assert path.read_bytes() == before

@@ -1,0 +1,147 @@
+"""Projections: what the entries add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taptill.journal.adapters.sqlite import SqliteJournal
+from taptill.journal.port import DebtRow, ImpossibleEntry, OfflineUse
+from taptill.journal.projection import MemoryShelf, shelve
+
+if TYPE_CHECKING:
+    from tests.journal.conftest import Shop, Walk
+
+steps = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 59), st.booleans()), max_size=40)
+
+
+def test_an_approved_sale_stands_with_its_amount(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1")])
+    journal.append([shop.decided("P1", "approved", amount_minor=1000)])
+    row = journal.payment_of_client("till-P1")
+    assert row is not None
+    assert row == journal.payment("P1")
+    assert (row.state, row.amount_minor, row.approved_minor, row.masked_pan, row.reader) == (
+        "approved",
+        1250,
+        1000,
+        "622800******1117",
+        "pn532",
+    )
+    assert (row.first_seq, row.last_seq) == (1, 3)
+
+
+def test_an_intent_without_outcome_is_open_and_keeps_its_bytes(journal: SqliteJournal, shop: Shop) -> None:
+    sale = shop.sale("P1")
+    journal.append([shop.armed("P1"), sale])
+    (found,) = journal.open_transactions()
+    assert (found.transaction, found.row, found.result, found.stan, found.wire) == ("P1/1", "sale", "", 1, sale.wire)
+    assert found.card_facts["9F36"] == "0042"
+    journal.append([shop.decided("P1", "unknown"), shop.sale("P1", row="status_query")])
+    (found,) = journal.open_transactions()
+    assert (found.result, found.row, found.stan, found.wire) == ("unknown", "sale", 1, sale.wire)
+    journal.append([shop.decided("P1", "declined")])
+    assert journal.open_transactions() == []
+    assert journal.wire_of("P1/1") is None
+
+
+def test_a_reversal_takes_back_what_stood_approved(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "approved", "confirming", 500)])
+    assert [act.result for act in journal.open_transactions()] == ["confirming"]
+    assert journal.payments()[0].approved_minor == 500
+    journal.append([shop.owed("P1", amount_minor=500)])
+    assert journal.payments()[0].approved_minor == 0
+    assert journal.wire_of("P1/1") is None
+    journal.append([shop.tried("P1", "reversal", "reversing"), shop.closed("P1", "reversal", "reversed")])
+    (debt,) = journal.debts()
+    assert (debt.state, debt.attempts, debt.last_result, debt.wire) == ("closed", 1, "00", None)
+    assert [act.result for act in journal.transactions("P1")] == ["reversed"]
+
+
+def test_an_approval_after_the_reversal_was_owed_is_refused(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.owed("P1")])
+    with pytest.raises(ImpossibleEntry, match="approved after its reversal"):
+        journal.append([shop.decided("P1", "approved")])
+
+
+def test_a_second_attempt_waits_for_proof_about_the_first(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown")])
+    with pytest.raises(ImpossibleEntry, match="the last attempt is unknown"):
+        journal.append([shop.sale("P1")])
+    journal.append([shop.decided("P1", "declined", "authorizing"), shop.sale("P1")])
+    (act,) = journal.open_transactions()
+    assert act.result == ""
+    assert len(journal.transactions()) == 1
+    journal.verify()
+
+
+def test_a_parked_debt_stays_owed_and_a_closed_one_stays_closed(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.owed("P1", "offline_advice")])
+    journal.append([shop.parked("P1", "offline_advice", "approved_offline")])
+    assert [debt.state for debt in journal.open_debts()] == ["parked"]
+    journal.append([shop.closed("P1", "offline_advice", "approved_offline", "94")])
+    journal.append([shop.tried("P1", "offline_advice", "approved_offline")])
+    assert [(debt.state, debt.attempts) for debt in journal.debts()] == [("closed", 0)]
+    assert journal.payments()[0].approved_minor == 1250
+
+
+def test_offline_use_counts_advices_the_host_has_not_taken(journal: SqliteJournal, shop: Shop) -> None:
+    assert journal.offline_use() == OfflineUse(0, 0, None, {})
+    for ref, row, token in (
+        ("P1", "offline_advice", "aa"),
+        ("P2", "deferred_advice", "aa"),
+        ("P3", "offline_advice", "bb"),
+        ("P4", "offline_advice", "cc"),
+    ):
+        journal.append([shop.armed(ref), shop.owed(ref, row, 1000, token)])
+    journal.append([shop.armed("P5"), shop.sale("P5"), shop.owed("P5")])
+    journal.append([shop.closed("P4", "offline_advice", "approved_offline")])
+    journal.append([shop.parked("P3", "offline_advice", "approved_offline")])
+    oldest = next(debt.created_at_ms for debt in journal.debts() if debt.payment_ref == "P1")
+    assert journal.offline_use() == OfflineUse(3, 3000, oldest, {"aa": 2, "bb": 1})
+
+
+def test_a_refused_deferred_payment_stands_with_nothing(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.owed("P1", "deferred_advice")])
+    assert journal.payments()[0].approved_minor == 1250
+    journal.append([shop.closed("P1", "deferred_advice", "deferred_declined", "51")])
+    assert (journal.payments()[0].state, journal.payments()[0].approved_minor) == ("deferred_declined", 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=steps)
+def test_any_day_projects_the_same_entry_by_entry_in_batches_and_from_nothing(
+    new_walk: type[Walk], steps: list[tuple[int, int, bool]]
+) -> None:
+    walk = new_walk()
+    with TemporaryDirectory() as folder:
+        journal = SqliteJournal.open(Path(folder) / "journal.db")
+        batch = []
+        for payment, choice, cut in steps:
+            batch.append(walk.step(payment, choice))
+            if cut:
+                journal.append(batch)
+                batch = []
+        journal.append(batch)
+        shelf = MemoryShelf()
+        for record in journal.records():
+            shelve(shelf, record.seq, record.entry)
+        assert list(journal.payments()) == list(shelf.payments.values())
+        assert list(journal.transactions()) == list(shelf.transactions.values())
+        assert [without_wire(debt) for debt in journal.debts()] == list(shelf.debts.values())
+        assert journal.counters() == shelf.counters()
+        assert {row.payment_ref: row.state for row in journal.payments()} == walk.states
+        assert {debt.payment_ref: debt.state for debt in journal.debts()} == walk.debt_states
+        assert all((debt.wire is not None) == debt.is_open for debt in journal.debts())
+        assert journal.verify().count == len(steps)
+        journal.close()
+
+
+def without_wire(debt: DebtRow) -> DebtRow:
+    return replace(debt, wire=None)
