@@ -31,7 +31,9 @@ WORLDLY = {
     "ssl", "starlette", "subprocess", "tempfile", "termios", "threading", "time", "urllib", "uuid", "uvicorn",
 }  # fmt: skip
 WORLDLY_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
-MAY_TOUCH_THE_WORLD = re.compile(r".*/adapters/.*|ui/.*|terminal/(loop|workers|front|config|wiring)\.py|(clock|entropy|cli)\.py")
+MAY_TOUCH_THE_WORLD = re.compile(
+    r".*/adapters/.*|ui/.*|terminal/(loop|workers|front|config|wiring)\.py|(clock|entropy|cli)\.py"
+)
 
 MAY_NAME_ADAPTERS = {"terminal/wiring.py", "cli.py"}
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "base"}
