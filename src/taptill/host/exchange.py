@@ -56,7 +56,7 @@ class HostRequest:
 
 @dataclass(frozen=True, slots=True)
 class HostReply:
-    """An authenticated, matched answer. Texts come from the host; verdict and next step from the profile."""
+    """A matched answer. Texts come from the host; verdict and next step from the profile."""
 
     row: str
     code: str  # DE39
@@ -73,6 +73,7 @@ class HostReply:
     stan_high: int | None = None  # sign-on: the highest STAN the host saw in this batch
     icc_data: bytes = b""  # DE55
     clock_unix_ms: int | None = None  # sign-on: the host's time
+    authenticated: bool = True  # False: a decline without MAC, where the profile allows it; a reversal is still owed
 
 
 @dataclass(frozen=True, slots=True)
