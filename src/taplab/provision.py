@@ -30,7 +30,15 @@ MERCHANT_ID = "898310000000001"
 MERCHANT_NAME = "闪付实验小店 TapTill Lab Shop"
 ISSUER_NAME = "Lab bank"
 ISSUER_PREFIX = "622800"
+STATUS_URL = "https://status.example/{ref}"
 CREDIT_MINOR = 1_000_000
+OUTAGE_LIMITS = {
+    "per_payment_minor": 10_000,
+    "per_card_count": 5,
+    "count": 20,
+    "total_minor": 100_000,
+    "age_hours": 24,
+}
 CREDIT_MINOR_OF = {"low_limit": 500}  # by the card's name
 BLOCKED_AT_THE_ISSUER = {"blocked"}
 KEY_SET_ID = bytes.fromhex("0000000100000001")  # X9.24-3, 6.1: BDK id, then derivation id of terminal 1
@@ -103,9 +111,10 @@ def provision(directory: Path, entropy: Entropy | None = None) -> LabFiles:
 def terminal_config(
     files: LabFiles, *, readers: Sequence[str], printer: str, endpoints: Sequence[str], ecr_listen: str
 ) -> str:
-    """The TOML text of a terminal in this lab; its paths are relative to the directory."""
+    """The TOML text of a terminal in this lab; its paths are relative to the directory. Both ways through an outage are
+    open, and nobody has to wait as long as in a shop."""
     certificates = files.certificates
-    tables: dict[str, Mapping[str, str | list[str]]] = {
+    tables: dict[str, Mapping[str, str | int | list[str]]] = {
         "": {
             "journal": files.journal.name,
             "keystore": f"file:{files.keystore.name}",
@@ -118,20 +127,29 @@ def terminal_config(
             "terminal_id": TERMINAL_ID,
             "merchant_id": MERCHANT_ID,
             "merchant_name": MERCHANT_NAME,
+            "acquirer": ISSUER_NAME,
+            "status_url": STATUS_URL,
         },
+        "[offline]\n": dict(OUTAGE_LIMITS),
+        "[deferred]\n": dict(OUTAGE_LIMITS),
         "[host]\n": {
             "endpoints": list(endpoints),
             "server_name": HOST_NAME,
             "ca": certificates.authority.name,
             "certificate": certificates.terminal.name,
             "key": certificates.terminal_key.name,
+            "reply_timeout_ms": 2_500,
+            "query_timeout_ms": 2_000,
+            "query_pause_ms": 500,
+            "probe_pause_min_ms": 300,
+            "probe_pause_max_ms": 1_500,
         },
     }
     return "\n".join(head + _toml(table) for head, table in tables.items())
 
 
-def _toml(table: Mapping[str, str | list[str]]) -> str:
-    """A JSON string or list of strings is the same in TOML."""
+def _toml(table: Mapping[str, str | int | list[str]]) -> str:
+    """A JSON string, whole number or list of strings is the same in TOML."""
     return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in table.items())
 
 

@@ -173,7 +173,3 @@ def _journal(options: argparse.Namespace) -> int:
     verified = journal.verify()
     print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

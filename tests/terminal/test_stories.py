@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.terminal.shop import Shop, absent_host, good_host, reply, silent_host, tapped
 
 from taptill.card.outcome import CryptogramType, OutcomeKind
-from taptill.host.exchange import HostRequest, Replied, Silent, Verdict
+from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer
 from taptill.terminal.events import CardDone
 
@@ -40,7 +40,7 @@ def test_a_decline_names_reason_and_next_step_in_both_languages(shop: Shop) -> N
 
 
 def test_a_lost_reply_is_unknown_and_rescued_by_the_status_query(shop: Shop) -> None:
-    def host(request: HostRequest) -> Replied | Silent:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "sale":
             return Silent("timeout")
         return reply(request, original_state="approved", original_code="00")
@@ -55,7 +55,7 @@ def test_a_lost_reply_is_unknown_and_rescued_by_the_status_query(shop: Shop) -> 
 
 
 def test_a_status_query_that_says_declined_ends_declined(shop: Shop) -> None:
-    def host(request: HostRequest) -> Replied | Silent:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "sale":
             return Silent("bad MAC")
         return reply(request, original_state="declined", original_code="51")
@@ -113,7 +113,7 @@ def test_a_request_that_never_left_is_simply_not_sent(shop: Shop) -> None:
 
 
 def test_a_duplicate_answer_is_asked_about_and_then_left_to_the_operator(shop: Shop) -> None:
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "sale":
             return reply(request, "94", Verdict.DUPLICATE)
         return good_host(request)
@@ -126,7 +126,7 @@ def test_a_duplicate_answer_is_asked_about_and_then_left_to_the_operator(shop: S
 
 
 def test_a_partial_approval_nobody_confirmed_is_undone(shop: Shop) -> None:
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "sale":
             return reply(request, "10", Verdict.PARTIAL, amount_minor=500)
         return good_host(request)
@@ -155,10 +155,10 @@ def test_in_an_outage_an_online_request_is_deferred_and_later_approved_or_declin
     refused = shop.sell(tapped(OutcomeKind.ONLINE_REQUEST), amount_minor=300)
     assert {shop.state(taken), shop.state(refused)} == {"deferred"}
 
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.payment_ref == refused:
             return reply(request, "51", Verdict.DECLINED)
-        return good_host(request)  # type: ignore[return-value]
+        return good_host(request)
 
     shop.host = host
     shop.pass_time(120_000)
@@ -185,10 +185,10 @@ def test_a_refused_advice_is_parked_and_blocks_nobody_elses(shop: Shop) -> None:
     stuck = shop.sell(tapped(OutcomeKind.APPROVED, CryptogramType.TC), amount_minor=100)
     free = shop.sell(tapped(OutcomeKind.APPROVED, CryptogramType.TC), amount_minor=200)
 
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.payment_ref == stuck:
             return reply(request, "30", Verdict.DECLINED)
-        return good_host(request)  # type: ignore[return-value]
+        return good_host(request)
 
     shop.host = host
     shop.pass_time(120_000)
@@ -275,10 +275,10 @@ def test_a_power_cut_after_the_intent_makes_the_payment_unknown_and_it_asks_by_i
     ref = shop.sell()
     shop.power_cut()
 
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "status_query":
             return reply(request, original_state="approved", original_code="00")
-        return good_host(request)  # type: ignore[return-value]
+        return good_host(request)
 
     shop.host = host
     shop.open()
@@ -343,7 +343,7 @@ def test_an_outcome_the_disk_refused_is_told_only_once_it_is_stored(shop: Shop) 
     shop.host = lambda request: None if request.row == "sale" else good_host(request)
     ref = shop.sell()
     shop.disk_full = True
-    shop.answer_now(good_host)  # type: ignore[arg-type]
+    shop.answer_now(good_host)
     assert not shop.printed
     shop.disk_full = False
     shop.pass_time(2_000)
@@ -354,10 +354,10 @@ def test_an_outcome_the_disk_refused_is_told_only_once_it_is_stored(shop: Shop) 
 def test_a_host_that_has_seen_a_later_stan_opens_a_new_batch_before_any_sale(shop: Shop) -> None:
     shop.power_cut()
 
-    def host(request: HostRequest) -> Replied:
+    def host(request: HostRequest) -> ExchangeResult:
         if request.row == "sign_on":
             return reply(request, batch=1, stan_high=500)
-        return good_host(request)  # type: ignore[return-value]
+        return good_host(request)
 
     shop.host = host
     shop.open()

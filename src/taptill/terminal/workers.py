@@ -106,12 +106,12 @@ class PrinterWorker:
 
     def _print(self, octets: bytes) -> str:
         """Only what surely did not come out is tried again: a slip must not come out twice."""
-        verdict = PrintVerdict.UNREACHABLE
+        result = self._printer.print(octets)
         for _ in range(PRINT_TRIES_MAX):
-            verdict = self._printer.print(octets).verdict
-            if verdict in {PrintVerdict.PRINTED, PrintVerdict.NO_CONFIRMATION} or self._stopped.wait(PRINT_RETRY_S):
+            if result.started or result.verdict is PrintVerdict.PRINTED or self._stopped.wait(PRINT_RETRY_S):
                 break
-        return verdict.value
+            result = self._printer.print(octets)
+        return result.verdict.value
 
 
 class ReaderWorker:

@@ -23,6 +23,7 @@ class WebFaces:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, int(port)))
+            self._socket.listen()  # who connects before the server runs waits in the backlog
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot listen on {listen!r}: {error}", where="ecr_listen") from error
         self.port: int = self._socket.getsockname()[1]

@@ -1,0 +1,177 @@
+"""The whole lab: host, network, readers, cards, printer and one terminal, each a real part on a real boundary.
+
+Comes in: a directory. Goes out: a running shop that can be tapped at, cut off, and robbed of its power.
+Strategy: host and terminal are processes of their own; everything the terminal meets is a serial line, a PC/SC reader,
+a TCP printer or a TLS host. Where this machine cannot run pcscd, there is no PC/SC reader and `pcsc_missing` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from taplab.card import Card, Scheme, load_card, packaged_cards
+from taplab.child import Child
+from taplab.network import LabNetwork
+from taplab.pcsc.pcscd import READER_NAMES, OwnPcscd, PcscUnavailable
+from taplab.pn532.serial_port import VirtualPn532
+from taplab.printer.server import LabPrinter
+from taplab.provision import LabFiles, provision, terminal_config
+from taptill.entropy import SystemEntropy
+from taptill.errors import TapTillError
+
+Progress = Callable[[str], None]
+
+
+class NoSuchReader(TapTillError):
+    """A reader or card this lab does not have."""
+
+    code = 6103
+
+
+class CardHolder(Protocol):
+    """Something a card can be held to."""
+
+    def present(self, card: Card) -> None: ...
+
+    def remove(self) -> None: ...
+
+
+class World:
+    """`with World(directory) as world:`; the terminal runs, `world.ecr_url` is its local API."""
+
+    def __init__(self, directory: Path, progress: Progress = lambda line: None) -> None:
+        self.directory = directory.resolve()
+        self.holders: dict[str, CardHolder] = {}
+        self.pcsc_missing = ""
+        self.ecr_url = ""
+        self._progress = progress
+        self._cards: dict[str, Card] = {}
+        self._stack = ExitStack()
+        self.files: LabFiles
+        self.network: LabNetwork
+        self.printer: LabPrinter
+        self._terminal: Child
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        self._progress("keys, certificates and cards")
+        self.files = provision(self.directory)
+        self._progress("host")
+        address = self._start_host()
+        self.network = self._stack.enter_context(LabNetwork(address))
+        self.printer = self._stack.enter_context(LabPrinter(self.directory / "receipts", columns=32))
+        self._progress("readers")
+        self._start_pn532()
+        self._start_pcsc()
+        self._write_config()
+        self._terminal = Child(
+            "terminal",
+            "taptill.cli",
+            ["run", "--config", str(self.files.terminal_config)],
+            self.directory / "terminal.log",
+        )
+        self._stack.callback(self._terminal.stop)
+        self.start_terminal()
+
+    def _start_host(self) -> tuple[str, int]:
+        host = Child(
+            "host",
+            "taphost.cli",
+            [
+                "serve",
+                "--config",
+                str(self.files.host_config),
+                "--database",
+                self.host_database,
+                "--listen",
+                "127.0.0.1:0",
+            ],
+            self.directory / "host.log",
+        )
+        self._stack.callback(host.stop)
+        name, _, port = host.start()["listening"].rpartition(":")
+        return name, int(port)
+
+    @property
+    def host_database(self) -> str:
+        return f"sqlite:///{self.files.host_database}"
+
+    def _start_pn532(self) -> None:
+        chip = self._stack.enter_context(VirtualPn532())
+        self.holders[f"pn532:{chip.path}"] = chip
+
+    def _start_pcsc(self) -> None:
+        try:
+            daemon = self._stack.enter_context(OwnPcscd())
+        except PcscUnavailable as missing:
+            self.pcsc_missing = str(missing)
+            self._progress(f"no PC/SC reader: {missing}")
+            return
+        self.holders[f"pcsc:{READER_NAMES[0]}"] = daemon.slots[0]
+
+    def _write_config(self) -> None:
+        text = terminal_config(
+            self.files,
+            readers=list(self.holders),
+            printer=self.printer.url,
+            endpoints=[self.network.url],
+            ecr_listen="127.0.0.1:0",
+        )
+        self.files.terminal_config.write_text(text, encoding="utf-8")
+
+    def start_terminal(self) -> None:
+        """From a cold start to listening."""
+        self._progress("terminal")
+        self.ecr_url = self._terminal.start()["listening"]
+
+    def kill_terminal(self) -> None:
+        """A power cut at the counter."""
+        self._terminal.kill()
+
+    def stop_terminal(self) -> None:
+        self._terminal.stop()
+
+    def reader(self, kind: str) -> str:
+        """The URL of the reader of this kind, "pn532" or "pcsc". Raises NoSuchReader."""
+        for url in self.holders:
+            if url.partition(":")[0] == kind:
+                return url
+        raise NoSuchReader(f"no {kind} reader here", where="lab", next_step=self.pcsc_missing)
+
+    def card(self, name: str) -> Card:
+        """One of the lab's cards; its counter and balance live in the directory. Raises NoSuchReader."""
+        if name not in packaged_cards():
+            raise NoSuchReader(f"no card {name!r}", where="lab", next_step=", ".join(packaged_cards()))
+        if name not in self._cards:
+            scheme = Scheme.load(self.files.scheme)
+            state = self.directory / "cards" / f"{name}.json"
+            state.parent.mkdir(exist_ok=True)
+            self._cards[name] = load_card(name, scheme, SystemEntropy(), state)
+        return self._cards[name]
+
+    def present(self, reader: str, card: str) -> None:
+        """Hold a card to a reader, by URL and name."""
+        self._holder(reader).present(self.card(card))
+
+    def remove(self, reader: str) -> None:
+        self._holder(reader).remove()
+
+    def _holder(self, reader: str) -> CardHolder:
+        holder = self.holders.get(reader)
+        if holder is None:
+            raise NoSuchReader(f"no reader {reader!r}", where="lab", next_step=", ".join(self.holders))
+        return holder
