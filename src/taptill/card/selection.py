@@ -74,14 +74,20 @@ def directory_entries(fci: Iterable[Tlv]) -> tuple[DirectoryEntry, ...]:
 
 
 def candidates(entries: Sequence[DirectoryEntry], prepared: Iterable[Prepared]) -> tuple[Candidate, ...]:
-    """Every match of an entry and an allowed combination, highest priority first, then in the card's order."""
+    """Every match of an entry and an allowed combination, highest priority first, then in the card's order; where
+    several kernels serve one entry, the lowest kernel number (EMV Book B leaves this open)."""
     matches = [
         Candidate(entry, each)
         for each in prepared
         for entry in entries
         if not each.indicators.application_not_allowed and _matches(entry, each)
     ]
-    return tuple(sorted(matches, key=lambda match: (match.entry.priority, match.entry.order)))
+    return tuple(sorted(matches, key=_rank))
+
+
+def _rank(candidate: Candidate) -> tuple[int, int, int]:
+    entry = candidate.entry
+    return entry.priority, entry.order, candidate.prepared.combination.kernel_id
 
 
 def _matches(entry: DirectoryEntry, prepared: Prepared) -> bool:
