@@ -16,6 +16,8 @@ import pytest
 
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.adapters.sqlite_file import WRITER_SETTINGS, settle
+from taptill.journal.counters import free_stan
+from taptill.journal.entries import BatchOpened
 from taptill.journal.port import Counters, ImpossibleEntry, JournalError, Pending
 
 if TYPE_CHECKING:
@@ -141,10 +143,27 @@ def test_a_reversal_takes_no_stan_of_its_own(journal: SqliteJournal, shop: Shop)
 
 
 def test_the_next_stan_passes_over_one_that_is_open_in_the_batch(journal: SqliteJournal, shop: Shop) -> None:
+    """The batch is opened again at its last number: 1 is open, so 2 follows."""
     journal.append([shop.armed("P1"), shop.sale("P1")])
+    opened = BatchOpened(at_ms=1, trust=2, batch=1, next_stan=999_999, reason="sign-on")
     shop.stan = 999_999
-    journal.append([shop.link()])
+    journal.append([Pending(opened), shop.link()])
     assert journal.counters().next_stan == 2
+
+
+def test_a_free_stan_is_found_around_the_end_of_the_circle() -> None:
+    counters = Counters(batch=1, next_stan=999_998, next_key_counter=1, next_payment=1)
+    assert free_stan(counters, frozenset()) == 999_998
+    assert free_stan(counters, {999_998}) == 999_999
+    assert free_stan(counters, {999_998, 999_999, 1, 2}) == 3
+
+
+def test_a_stan_used_out_of_turn_does_not_turn_the_counter_back(journal: SqliteJournal, shop: Shop) -> None:
+    shop.stan = 5
+    journal.append([shop.link()])
+    shop.stan = 3
+    journal.append([shop.link()])
+    assert journal.counters().next_stan == 6
 
 
 def test_a_stan_that_is_open_is_refused(journal: SqliteJournal, shop: Shop) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
-from taptill.journal.chain import StoredEntry, verify_chain
+from taptill.journal.chain import StoredEntry, link, verify_chain
 from taptill.journal.port import JournalDamaged, JournalError, JournalForeign
 
 if TYPE_CHECKING:
@@ -144,6 +144,22 @@ def test_there_is_nothing_to_read_where_no_journal_is(path: Path) -> None:
     with pytest.raises(JournalError):
         SqliteJournalReader.open(path)
     assert not path.exists()
+
+
+def test_a_journal_that_lost_its_last_entries_does_not_open(day: Path) -> None:
+    change(day, "DELETE FROM entry WHERE seq > 70")
+    with pytest.raises(JournalDamaged, match="entries after 70 are missing"):
+        SqliteJournal.open(day)
+
+
+def test_an_entry_under_another_number_is_found_though_its_digest_is_right(day: Path) -> None:
+    reader = SqliteJournalReader.open(day)
+    first, second = reader.stored(1, 2)
+    reader.close()
+    forged = StoredEntry(2, first.body, link(first.digest, first.body))
+    assert second.seq == 2
+    with pytest.raises(JournalDamaged, match="carry the number 1"):
+        verify_chain([first, forged])
 
 
 def test_the_chain_alone_names_moved_and_renumbered_entries(day: Path) -> None:

@@ -47,19 +47,19 @@ def counters_after(counters: Counters, entry: AnyEntry, open_stans: Container[in
         case PaymentArmed():
             return replace(counters, next_payment=counters.next_payment + 1)
         case BatchOpened(batch=batch, next_stan=next_stan):
-            return _moved(replace(counters, batch=batch, next_stan=next_stan), open_stans)
+            return _moved(counters, batch, next_stan, counters.next_key_counter, open_stans)
         case ExchangeIntended() | LinkIntended() | DebtOwed():
             used = max(counters.next_key_counter, entry.key_counter + 1)
-            counters = replace(counters, next_key_counter=used)
             stan = takes_stan(entry)
-            if stan is not None and entry.batch == counters.batch:
-                further = _later(counters.next_stan, stan_after(stan))
-                return _moved(replace(counters, next_stan=further), open_stans)
+            if stan is None or entry.batch != counters.batch:
+                return replace(counters, next_key_counter=used)
+            return _moved(counters, counters.batch, _later(counters.next_stan, stan_after(stan)), used, open_stans)
     return counters
 
 
-def _moved(counters: Counters, open_stans: Container[int]) -> Counters:
-    return replace(counters, next_stan=free_stan(counters, open_stans))
+def _moved(counters: Counters, batch: int, stan: int, key_counter: int, open_stans: Container[int]) -> Counters:
+    moved = Counters(batch, stan, key_counter, counters.next_payment)
+    return moved if stan not in open_stans else replace(moved, next_stan=free_stan(moved, open_stans))
 
 
 def _later(one: int, other: int) -> int:

@@ -12,6 +12,9 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import msgspec
+from msgspec.structs import replace as with_rows
+
 from taptill.journal import entries as e
 from taptill.journal.counters import FIRST_COUNTERS, counters_after, takes_stan
 from taptill.journal.port import Counters, DebtRow, ImpossibleEntry, PaymentRow, TransactionRow
@@ -22,8 +25,7 @@ RETRY_RESULTS = frozenset({"declined", "not_sent", "reversed"})  # proven: a new
 REVERSED_RESULTS = frozenset({"reversing", "reversed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """What one entry can touch."""
 
     counters: Counters
@@ -59,10 +61,10 @@ def shelve(shelf: Shelf, seq: int, entry: e.AnyEntry) -> None:
 
 def project(before: Rows, seq: int, entry: e.AnyEntry, open_stans: Container[int] = frozenset()) -> Rows:
     """The rows after `entry`; `open_stans` are those of the batch that is then current. Raises ImpossibleEntry."""
-    rows = replace(before, counters=counters_after(before.counters, entry, open_stans))
+    rows = with_rows(before, counters=counters_after(before.counters, entry, open_stans))
     if not isinstance(entry, e.PaymentEntry):
         return rows
-    rows = replace(rows, payment=_payment(before.payment, seq, entry))
+    rows = with_rows(rows, payment=_payment(before.payment, seq, entry))
     match entry:
         case e.ExchangeIntended():
             return _intended(rows, seq, entry)
@@ -160,7 +162,7 @@ def _intended(rows: Rows, seq: int, entry: e.ExchangeIntended) -> Rows:
     if entry.row in QUESTION_ROWS:
         return rows
     _refuse_second_attempt(rows.transaction)
-    return replace(rows, transaction=_act(seq, entry, "", 0))
+    return with_rows(rows, transaction=_act(seq, entry, "", 0))
 
 
 def _decided(rows: Rows, entry: e.TransactionDecided) -> Rows:
@@ -185,7 +187,7 @@ def _decided(rows: Rows, entry: e.TransactionDecided) -> Rows:
         auth_code=entry.auth_code or act.auth_code,
         rrn=entry.rrn or act.rrn,
     )
-    return _standing(replace(rows, transaction=decided), act)
+    return _standing(with_rows(rows, transaction=decided), act)
 
 
 def _owed(rows: Rows, seq: int, entry: e.DebtOwed) -> Rows:
@@ -208,13 +210,13 @@ def _owed(rows: Rows, seq: int, entry: e.DebtOwed) -> Rows:
         wire=None,
         token=entry.token,
     )
-    rows, before = replace(rows, debt=debt), rows.transaction
+    rows, before = with_rows(rows, debt=debt), rows.transaction
     if entry.row in ADVICE_ROWS:
         _refuse_second_attempt(before)
-        return _standing(replace(rows, transaction=_act(seq, entry, entry.state, entry.amount_minor)), before)
+        return _standing(with_rows(rows, transaction=_act(seq, entry, entry.state, entry.amount_minor)), before)
     if entry.row != "reversal" or before is None:
         return rows
-    return _standing(replace(rows, transaction=replace(before, result="reversing", approved_minor=0)), before)
+    return _standing(with_rows(rows, transaction=replace(before, result="reversing", approved_minor=0)), before)
 
 
 def _refuse_second_attempt(before: TransactionRow | None) -> None:
@@ -232,10 +234,10 @@ def _answered(rows: Rows, entry: e.DebtTried | e.DebtClosed | e.DebtParked) -> R
         return rows
     match entry:
         case e.DebtTried(result=result):
-            return replace(rows, debt=replace(debt, attempts=debt.attempts + 1, last_result=result))
+            return with_rows(rows, debt=replace(debt, attempts=debt.attempts + 1, last_result=result))
         case e.DebtParked(code=code):
-            return replace(rows, debt=replace(debt, state="parked", last_result=code))
-    return _closed(replace(rows, debt=replace(debt, state="closed", last_result=entry.code)), entry)
+            return with_rows(rows, debt=replace(debt, state="parked", last_result=code))
+    return _closed(with_rows(rows, debt=replace(debt, state="closed", last_result=entry.code)), entry)
 
 
 def _closed(rows: Rows, entry: e.DebtClosed) -> Rows:
@@ -243,7 +245,7 @@ def _closed(rows: Rows, entry: e.DebtClosed) -> Rows:
     if act is None or debt is None:
         return rows
     if debt.row == "reversal":
-        return replace(rows, transaction=replace(act, result="reversed", code=entry.code))
+        return with_rows(rows, transaction=replace(act, result="reversed", code=entry.code))
     if debt.row not in ADVICE_ROWS:
         return rows
     refused = entry.state.endswith("declined")
@@ -254,7 +256,7 @@ def _closed(rows: Rows, entry: e.DebtClosed) -> Rows:
         code=entry.code,
         rrn=entry.rrn or act.rrn,
     )
-    return _standing(replace(rows, transaction=closed), act)
+    return _standing(with_rows(rows, transaction=closed), act)
 
 
 def _standing(rows: Rows, before: TransactionRow | None) -> Rows:
@@ -264,10 +266,42 @@ def _standing(rows: Rows, before: TransactionRow | None) -> Rows:
         return rows
     change = act.approved_minor - (before.approved_minor if before else 0)
     if act.row == "refund":
-        return replace(rows, payment=replace(payment, refunded_minor=payment.refunded_minor + change))
+        return with_rows(rows, payment=replace(payment, refunded_minor=payment.refunded_minor + change))
     if act.row == "void":
         change = -change
-    return replace(rows, payment=replace(payment, approved_minor=payment.approved_minor + change))
+    return with_rows(rows, payment=replace(payment, approved_minor=payment.approved_minor + change))
+
+
+class StanHolders:
+    """Who holds which STAN open: a reversal shares the one of its original."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, dict[int, set[str]]] = {}  # batch -> STAN -> transactions and debts
+
+    def of(self, batch: int) -> Container[int]:
+        return self._names.get(batch, {})
+
+    def hold(self, batch: int, stan: int, name: str) -> None:
+        self._names.setdefault(batch, {}).setdefault(stan, set()).add(name)
+
+    def follow(self, before: Rows, after: Rows) -> None:
+        """Let go of what `before` held open, hold what `after` holds."""
+        for row in (before.transaction, before.debt):
+            if row is not None and row.is_open:
+                self._let_go(row.batch, row.stan, _name(row))
+        for row in (after.transaction, after.debt):
+            if row is not None and row.is_open:
+                self.hold(row.batch, row.stan, _name(row))
+
+    def _let_go(self, batch: int, stan: int, name: str) -> None:
+        stans = self._names[batch]
+        stans[stan].discard(name)
+        if not stans[stan]:
+            del stans[stan]
+
+
+def _name(row: TransactionRow | DebtRow) -> str:
+    return row.debt if isinstance(row, DebtRow) else row.transaction
 
 
 @dataclass(slots=True)
@@ -278,7 +312,7 @@ class MemoryShelf:
     payments: dict[str, PaymentRow] = field(default_factory=dict)
     transactions: dict[str, TransactionRow] = field(default_factory=dict)
     debts: dict[str, DebtRow] = field(default_factory=dict)
-    _holders: dict[int, dict[int, set[str]]] = field(default_factory=dict)  # batch -> STAN -> who holds it open
+    _holders: StanHolders = field(default_factory=StanHolders)
 
     def counters(self) -> Counters:
         return self._counters
@@ -293,30 +327,14 @@ class MemoryShelf:
         return self.debts.get(name)
 
     def open_stans(self, batch: int) -> Container[int]:
-        return self._holders.get(batch, {})
+        return self._holders.of(batch)
 
     def put(self, before: Rows, after: Rows) -> None:
         self._counters = after.counters
+        self._holders.follow(before, after)
         if after.payment is not None:
             self.payments[after.payment.payment_ref] = after.payment
-        if before.transaction is not None:
-            self._release(before.transaction, before.transaction.transaction)
         if after.transaction is not None:
             self.transactions[after.transaction.transaction] = after.transaction
-            self._hold(after.transaction, after.transaction.transaction)
-        if before.debt is not None:
-            self._release(before.debt, before.debt.debt)
         if after.debt is not None:
             self.debts[after.debt.debt] = after.debt
-            self._hold(after.debt, after.debt.debt)
-
-    def _hold(self, row: TransactionRow | DebtRow, name: str) -> None:
-        if row.is_open:
-            self._holders.setdefault(row.batch, {}).setdefault(row.stan, set()).add(name)
-
-    def _release(self, row: TransactionRow | DebtRow, name: str) -> None:
-        stans = self._holders.get(row.batch, {})
-        names = stans.get(row.stan, set())
-        names.discard(name)
-        if not names:
-            stans.pop(row.stan, None)

@@ -1,24 +1,24 @@
 """The projection's shelf in the journal's file.
 
 Comes in: the rows one append touches. Goes out: the same rows, written once, in the append's own transaction.
-Strategy: rows are read when first touched, changed in memory, and written by `flush`; `drop` forgets them all, after a
-commit as after a rollback. Message bytes move with the row that keeps them.
+Strategy: rows are read when first touched, changed in memory, and written by `flush`; `drop` forgets them, after a
+commit as after a rollback. Counters and the STANs held open stay in memory from one append to the next. Message bytes
+move with the row that keeps them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
 
 import apsw
 
 from taptill.journal.adapters import sqlite_rows as rows
 from taptill.journal.adapters.wire_slots import WireSlots
 from taptill.journal.port import Counters, DebtRow, PaymentRow, TransactionRow
-from taptill.journal.projection import Rows, closes
+from taptill.journal.projection import Rows, StanHolders, closes
 
-_HOLDERS = """SELECT name FROM act WHERE batch = ?1 AND stan = ?2
-    AND result IN ('', 'unknown', 'parked', 'confirming')
-    UNION ALL SELECT name FROM debt WHERE batch = ?1 AND stan = ?2 AND state <> 'closed'"""
+_HOLDERS = """SELECT batch, stan, name FROM act WHERE result IN ('', 'unknown', 'parked', 'confirming')
+    UNION ALL SELECT batch, stan, name FROM debt WHERE state <> 'closed'"""
 
 
 class SqliteShelf:
@@ -27,6 +27,7 @@ class SqliteShelf:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._slots = WireSlots(connection)
+        self._holders = self._held()
         self._counters: Counters | None = None
         self._payments: dict[str, PaymentRow] = {}
         self._acts: dict[str, TransactionRow] = {}
@@ -63,11 +64,12 @@ class SqliteShelf:
             self._debts[name], self._wire_ids[name] = rows.debt_of(row), row[-1]
         return self._debts[name]
 
-    def open_stans(self, batch: int) -> OpenStans:
-        return OpenStans(self, batch)
+    def open_stans(self, batch: int) -> Container[int]:
+        return self._holders.of(batch)
 
     def put(self, before: Rows, after: Rows) -> None:
         self._counters = after.counters
+        self._holders.follow(before, after)
         if after.payment is not None:
             self._payments[after.payment.payment_ref] = after.payment
         if after.transaction is not None:
@@ -105,22 +107,21 @@ class SqliteShelf:
 
     def drop(self) -> None:
         """Forget what was touched: it stands in the file now, or never happened."""
-        self._counters = None
         for touched in (self._payments, self._acts, self._debts, self._wire_ids):
             touched.clear()
 
     def look_again(self) -> None:
-        """After a rollback: nothing that was touched or kept counts."""
+        """After a rollback: nothing that was touched, used or kept counts."""
         self.drop()
+        self._counters = None
+        self._holders = self._held()
         self._slots.look_again()
 
-    def holds_open(self, batch: int, stan: int) -> bool:
-        """Something of `batch` is open with `stan`, in the file or in what was touched since."""
-        touched: list[TransactionRow | DebtRow] = [*self._acts.values(), *self._debts.values()]
-        if any(row.is_open and row.batch == batch and row.stan == stan for row in touched):
-            return True
-        names = self._connection.execute(_HOLDERS, (batch, stan))
-        return any(name not in self._acts and name not in self._debts for (name,) in names)
+    def _held(self) -> StanHolders:
+        holders = StanHolders()
+        for batch, stan, name in self._connection.execute(_HOLDERS):
+            holders.hold(batch, stan, name)
+        return holders
 
     def _put_act(self, before: TransactionRow | None, after: TransactionRow) -> None:
         self._acts[after.transaction] = after
@@ -134,14 +135,3 @@ class SqliteShelf:
         if slot is not None:
             self._slots.erase(slot)
             self._wire_ids[name] = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStans:
-    """The STANs of one batch with which something is open."""
-
-    shelf: SqliteShelf
-    batch: int
-
-    def __contains__(self, stan: object) -> bool:
-        return isinstance(stan, int) and self.shelf.holds_open(self.batch, stan)
