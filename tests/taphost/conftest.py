@@ -193,6 +193,7 @@ class Host:
     def captured_minor(self) -> int:
         with self.store.transaction() as books:
             captured = sum(entry.captured_minor for entry in books.entries(captured_only=True))
+            assert captured == sum(entry.captured_minor for entry in books.entries(captured_only=False))
             assert captured == sum(line.owed_minor for line in books.accounts())
             return captured
 

@@ -297,6 +297,12 @@ def test_a_deferred_sale_is_decided_now(host: Host, pan: str, code: str) -> None
     assert host.captured_minor() == (1_000 if code == "00" else 0)
 
 
+def test_goods_that_are_gone_are_not_paid_in_part(host: Host) -> None:
+    advice = host.till.pay("deferred_advice", pan=GENEROUS, amount_minor=800)
+    assert code_of(host.acquirer.answer(host.till.resign(advice.wire, DE60="30000001000601"))) == "51"
+    assert host.captured_minor() == 0
+
+
 @pytest.mark.parametrize("row", ["offline_advice", "deferred_advice"])
 def test_an_advice_can_be_reversed_before_and_after(host: Host, row: str) -> None:
     booked, late = host.till.pay(row), host.till.pay(row)
