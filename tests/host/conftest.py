@@ -228,7 +228,9 @@ class LoopbackHost:
 
 
 class StartHost(Protocol):
-    def __call__(self, respond: Callable[[bytes], bytes | None], tls_1_2: bool = False) -> LoopbackHost: ...
+    def __call__(
+        self, respond: Callable[[bytes], bytes | None], tls_1_2: bool = False, tickets: int = 2
+    ) -> LoopbackHost: ...
 
 
 @pytest.fixture
@@ -236,8 +238,9 @@ def start_host(certificates: Certificates) -> Iterator[StartHost]:
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(respond: Callable[[bytes], bytes | None], tls_1_2: bool = False) -> LoopbackHost:
+    def start(respond: Callable[[bytes], bytes | None], tls_1_2: bool = False, tickets: int = 2) -> LoopbackHost:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.num_tickets = tickets
         if tls_1_2:
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificates.host)
