@@ -90,13 +90,14 @@ def load_card(source: str | Path, scheme: Scheme, entropy: Entropy, state_path: 
     """A card from a file, or from the name of a packaged one. With `state_path` its counter and balance outlive the
     process. Raises CardFileError, CardStateError."""
     path = packaged_cards().get(str(source), Path(source))
-    written = personalise(_read(path), scheme)
+    written = personalise(read_card_file(path), scheme)
     if state_path is None:
         return Card(written, entropy)
     return Card(written, entropy, read_state(state_path), partial(write_state, state_path))
 
 
-def _read(path: Path) -> CardFile:
+def read_card_file(path: Path) -> CardFile:
+    """Raises CardFileError."""
     try:
         file = msgspec.toml.decode(path.read_bytes(), type=CardFile)
     except OSError as missing:

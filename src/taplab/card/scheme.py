@@ -9,13 +9,13 @@ lab cards share one ICC key; their certificates differ by PAN and static data. T
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from taplab.card.certificates import Certificate, icc_certificate, issuer_certificate
 from taplab.card.rsa_key import RsaKey
+from taplab.secret_file import write_secret
 from taptill.card.ca_keys import CaKey, ca_key_checksum, format_ca_keys
 from taptill.entropy import Entropy
 from taptill.errors import ConfigError
@@ -81,11 +81,7 @@ class Scheme:
     def save(self, path: Path) -> None:
         """Readable by the owner alone; replaces an older file in one step."""
         keys = {name: _key_to_json(getattr(self, name)) for name in _KEY_NAMES}
-        text = json.dumps({**keys, "issuer_key": self.issuer_key.hex()}, indent=1)
-        draft = path.with_name(path.name + ".new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
+        write_secret(path, json.dumps({**keys, "issuer_key": self.issuer_key.hex()}, indent=1))
 
     def issuer_certificate(self) -> Certificate:
         """The issuer's key under the lab CA: 90, 92, 9F32."""
