@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -163,6 +164,15 @@ def test_an_expired_card_is_declined_and_the_tvr_says_so(vector: Case, tap: Tap)
     read, _ = tap(PersonalisedCard(vector), published_keys(), date_yymmdd="310101")
     assert read.outcome.kind is OutcomeKind.DECLINED
     assert read.tvr[1] & 0x40
+
+
+@vectors
+def test_a_card_is_good_on_its_last_day_and_the_scheme_s_key_is_not_after_its_own(vector: Case, tap: Tap) -> None:
+    unending = CaKeyStore.of(replace(key, expiry_yymmdd="") for key in published_keys())
+    read, _ = tap(PersonalisedCard(vector), unending, date_yymmdd="301231")
+    assert (read.outcome.kind, read.tvr) == (OutcomeKind.APPROVED, bytes(5))
+    read, _ = tap(PersonalisedCard(vector), published_keys(), date_yymmdd="301231")
+    assert (read.outcome.reason, read.oda.reason) == ("oda-failed", "ca-key-expired")
 
 
 @vectors

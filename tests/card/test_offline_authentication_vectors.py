@@ -89,6 +89,8 @@ def test_a_chain_of_emv_tools_verifies_and_a_changed_byte_does_not(vector: Case)
     assert isinstance(card, RsaPublicKey)
     wrong = recover_icc_key(presented, issuer, vector["ssd1"][:-1] + b"\xff", pan, BEFORE_ALL_EXPIRIES)
     assert wrong == Refused("icc-certificate-wrong")
+    stolen = recover_icc_key(presented, issuer, vector["ssd1"], pan[:-1] + "0", BEFORE_ALL_EXPIRIES)
+    assert stolen == Refused("icc-certificate-not-of-this-card")
     assert isinstance(verify_dynamic(vector["sdad_cr"], card, vector["dd1"]), bytes)
     assert verify_dynamic(vector["sdad_cr"], card, bytes(3) + b"\x01") == Refused("signature-wrong")
 
