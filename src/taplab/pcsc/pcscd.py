@@ -100,6 +100,11 @@ class OwnPcscd:
         self._process = None
         self.socket_path.unlink(missing_ok=True)
 
+    @property
+    def process_id(self) -> int | None:
+        """None while it is stopped."""
+        return None if self._process is None else self._process.pid
+
     def __enter__(self) -> Self:
         self.start()
         return self
