@@ -14,10 +14,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from taptill.errors import TapTillError
+
+
+class UsageError(TapTillError):
+    """An argument of a command names nothing usable."""
+
+    code = 6002
+
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -101,16 +109,15 @@ def _run(options: argparse.Namespace) -> int:
 
 def _read(options: argparse.Namespace) -> int:
     from taptill.amount.money import parse_money
-    from taptill.card.transcript import report_of
+    from taptill.card.tap_report import tap_report
     from taptill.terminal.wiring import read_one_tap
 
-    card = read_one_tap(
-        options.reader, parse_money(options.amount), options.offline, options.ca_keys, int(options.timeout * 1000)
-    )
+    timeout_ms = int(options.timeout * 1000)
+    card = read_one_tap(options.reader, parse_money(options.amount), options.offline, options.ca_keys, timeout_ms)
     if card is None:
-        print(json.dumps({"outcome": "no card", "reader": options.reader}))
+        _print_json({"outcome": "no card", "reader": options.reader})
         return 1
-    print(json.dumps(report_of(card), indent=2))
+    _print_json(tap_report(card, options.reader))
     return 0
 
 
@@ -118,35 +125,61 @@ def _replay(options: argparse.Namespace) -> int:
     from taptill.card.transcript import replay
     from taptill.terminal.wiring import trusted_ca_keys
 
-    document = _json_file(options.file)
-    report = replay(document, options.case, trusted_ca_keys(options.ca_keys))
+    report = replay(_json_file(options.file), options.case, trusted_ca_keys(options.ca_keys)).as_json()
     if options.json:
-        print(json.dumps(report.as_json(), indent=2))
-    else:
-        print(report.as_text())
+        _print_json(report)
+        return 0
+    for name, value in report.items():
+        print(f"{name:16} {json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value}")
     return 0
 
 
-def _json_file(path: Path) -> Any:
+def _print_json(document: object) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _json_file(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TapTillError(str(error), where=str(path)) from error
+        raise UsageError(str(error), where=str(path)) from error
+    if not isinstance(document, dict):
+        raise UsageError("the file holds no JSON object", where=str(path))
+    return document
 
 
 def _decode(options: argparse.Namespace) -> int:
-    from taptill.card.apdu_text import describe_apdu
-    from taptill.card.tlv_names import describe_tlv
-    from taptill.host.codec import describe_message
-
     try:
         octets = bytes.fromhex(options.hex)
     except ValueError as error:
-        raise TapTillError(str(error), where="HEX", next_step="give an even number of hex digits") from error
-    describe = {"tlv": describe_tlv, "apdu": describe_apdu, "iso": describe_message}[options.format]
-    description = describe(octets)
-    print(json.dumps(description, indent=2) if options.json else description)
+        raise UsageError(str(error), where="HEX", next_step="give an even number of hex digits") from error
+    document, text = {"tlv": _decode_tlv, "apdu": _decode_apdu, "iso": _decode_iso}[options.format](octets)
+    if options.json:
+        _print_json(document)
+    else:
+        print(text)
     return 0
+
+
+def _decode_tlv(octets: bytes) -> tuple[object, str]:
+    from taptill.card.tlv_names import describe_tlv, render_tree
+
+    nodes = describe_tlv(octets)
+    return [node.as_json() for node in nodes], render_tree(nodes)
+
+
+def _decode_apdu(octets: bytes) -> tuple[object, str]:
+    from taptill.card.apdu_names import describe_apdu
+
+    description = describe_apdu(octets)
+    return description.as_json(), description.as_text()
+
+
+def _decode_iso(octets: bytes) -> tuple[object, str]:
+    from taptill.host.describe_message import describe_message
+
+    description = describe_message(octets)
+    return description.as_json(), description.as_text()
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -155,9 +188,8 @@ def _explain(options: argparse.Namespace) -> int:
 
     records = list(SqliteJournalReader.open(options.journal).records(options.ref))
     if not records:
-        print(f"taptill: no payment {options.ref} in {options.journal}", file=sys.stderr)
-        return 1
-    print("\n".join(explain(records)))
+        raise UsageError(f"no payment {options.ref}", where=str(options.journal))
+    print("\n".join(explain(records, datetime.now().astimezone().tzinfo or UTC)))
     return 0
 
 
@@ -166,10 +198,10 @@ def _journal(options: argparse.Namespace) -> int:
     from taptill.journal.export import export_lines
 
     journal = SqliteJournalReader.open(options.journal)
-    if options.action == "export":
-        for line in export_lines(journal):
-            print(line)
-        return 0
     verified = journal.verify()
-    print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
+    if options.action == "export":
+        for line in export_lines(journal.stored(), verified):
+            print(line)
+    else:
+        print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
     return 0

@@ -14,6 +14,7 @@ from taptill.host.compose import OriginalRef, RequestFacts, compose
 from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSent, Replied, Silent, Verdict
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
+from taptill.journal.wire import wire_digest
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect, SetTimer, Tell
 from taptill.terminal.machine import PaymentState
@@ -113,7 +114,7 @@ def query(desk: Desk, payment_ref: str) -> list[Effect]:
         masked_pan="",
         reader="",
         card_facts={},
-        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+        wire_digest=wire_digest(request.wire),
     )
     return [Append((Pending(desk.with_state(entry)),))]
 
@@ -184,7 +185,7 @@ def undo(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
         masked_pan=payment.tender.masked_pan,
         reader=payment.tender.reader,
         card_facts=dict(payment.tender.card),
-        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+        wire_digest=wire_digest(request.wire),
     )
     desk.outbox[debt] = request
     return [Append((Pending(desk.with_state(entry), request.wire),))]

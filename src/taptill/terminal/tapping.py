@@ -7,8 +7,6 @@ from the kernel's result to the sealing, in this file's hands only.
 
 from __future__ import annotations
 
-import hashlib
-
 from taptill.amount.money import CURRENCIES, Money
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import TapRequest
@@ -19,6 +17,7 @@ from taptill.host.compose import RequestFacts, compose
 from taptill.host.exchange import HostRequest
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
+from taptill.journal.wire import wire_digest
 from taptill.terminal.arming import drop
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect, Listen, RunKernel, Tell
@@ -141,7 +140,7 @@ def _go_online(desk: Desk, done: CardDone) -> list[Effect]:
         masked_pan=credential.masked_pan,
         reader=done.reader,
         card_facts=card_facts(done.card),
-        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+        wire_digest=wire_digest(request.wire),
     )
     desk.outbox[transaction] = request
     return [
@@ -171,7 +170,7 @@ def _owe_advice(desk: Desk, done: CardDone, row: str, response_code: bytes, reas
         masked_pan=credential.masked_pan,
         reader=done.reader,
         card_facts=card_facts(done.card),
-        wire_digest=hashlib.sha256(request.wire).hexdigest(),
+        wire_digest=wire_digest(request.wire),
     )
     desk.outbox[debt] = request
     return [

@@ -30,6 +30,7 @@ from taptill.terminal.events import CardDone, CardSeen, Event, NotRecorded, Prin
 log = logging.getLogger("taptill")
 
 EVENTS_GROUPED_MAX = 64
+CHECKPOINT_IDLE_S = 5.0
 PRINT_RETRY_S = 2.0
 PRINT_TRIES_MAX = 30
 POLL_MS = 200
@@ -54,6 +55,7 @@ class JournalWorker:
         self._journal = journal
         self._post = post
         self._inbox: queue.SimpleQueue[tuple[Pending, ...] | None] = queue.SimpleQueue()
+        self._written_since_checkpoint = False
         self.thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def append(self, pending: tuple[Pending, ...]) -> None:
@@ -65,7 +67,7 @@ class JournalWorker:
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            batch = [self._inbox.get()]
+            batch = [self._take()]
             while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
                 batch.append(self._inbox.get())
             stopping = None in batch
@@ -73,7 +75,25 @@ class JournalWorker:
             if pending:
                 self._post(self._write(pending))
 
+    def _take(self) -> tuple[Pending, ...] | None:
+        """The next to write. A quiet moment is used to empty the log file, and with it the last trace of envelopes."""
+        if not self._written_since_checkpoint:
+            return self._inbox.get()
+        try:
+            return self._inbox.get(timeout=CHECKPOINT_IDLE_S)
+        except queue.Empty:
+            self._checkpoint()
+            return self._inbox.get()
+
+    def _checkpoint(self) -> None:
+        self._written_since_checkpoint = False
+        try:
+            self._journal.checkpoint()
+        except TapTillError as error:
+            log.warning("journal: %s", error)
+
     def _write(self, pending: tuple[Pending, ...]) -> Event:
+        self._written_since_checkpoint = True
         try:
             return Recorded(pending, self._journal.append(pending))
         except TapTillError as error:
