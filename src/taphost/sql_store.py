@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Engine,
     ForeignKey,
@@ -28,6 +28,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
+    bindparam,
     create_engine,
     event,
     func,
@@ -98,7 +100,30 @@ _key_uses = Table(
     Column("at_ms", BigInteger, nullable=False),
     Index("key_uses_by_stan", "terminal", "batch", "stan"),
 )
+_KEY_COLUMNS = ("terminal", "batch", "stan", "message_class")
 _PLAIN_COLUMNS = tuple(field.name for field in fields(Entry) if field.name not in ("key", "state"))
+# Built once: making a statement costs more than running it.
+_of_key = and_(*(_entries.c[name] == bindparam(f"key_{name}") for name in _KEY_COLUMNS))
+_of_account = _accounts.c.account_id == bindparam("of_account")
+_of_batch = and_(_key_uses.c.terminal == bindparam("of_terminal"), _key_uses.c.batch == bindparam("of_batch"))
+_ENTRY = select(_entries).where(_of_key)
+_ENTRIES = select(_entries).order_by(_entries.c.serial)
+_CAPTURED = _ENTRIES.where(_entries.c.state == EntryState.CAPTURED.value)
+_LAST_SERIAL = select(func.max(_entries.c.serial))
+_SPENT = select(_entries.c.sequence).where(
+    _entries.c.account_id == bindparam("of_account"), _entries.c.atc == bindparam("of_atc")
+)
+_ADD_ENTRY = insert(_entries)
+_CHANGE_ENTRY = update(_entries).where(_of_key)
+_KEY_USE = select(_key_uses).where(_key_uses.c.ksn == bindparam("of_ksn"))
+_ADD_KEY_USE = insert(_key_uses)
+_LAST_BATCH = select(func.max(_key_uses.c.batch)).where(_key_uses.c.terminal == bindparam("of_terminal"))
+_HIGHEST_STAN = select(func.max(_key_uses.c.stan)).where(_of_batch, _key_uses.c.ksn != bindparam("but_ksn"))
+_OWED = select(_accounts.c.owed_minor).where(_of_account)
+_CHARGE = update(_accounts).where(_of_account).values(owed_minor=_accounts.c.owed_minor + bindparam("charged_minor"))
+_CHANGE_ACCOUNT = update(_accounts).where(_of_account)
+_ADD_ACCOUNT = insert(_accounts)
+_ACCOUNTS = select(_accounts).order_by(_accounts.c.masked_pan)
 
 
 class SqlStore:
@@ -126,80 +151,72 @@ class SqlBooks:
         self._connection = connection
 
     def key_use(self, ksn: bytes) -> KeyUse | None:
-        row = self._connection.execute(select(_key_uses).where(_key_uses.c.ksn == ksn)).mappings().first()
+        row = self._connection.execute(_KEY_USE, {"of_ksn": ksn}).mappings().first()
         return KeyUse(**row) if row else None
 
     def remember_key_use(self, use: KeyUse) -> None:
-        self._connection.execute(insert(_key_uses).values(asdict(use)))
+        self._connection.execute(_ADD_KEY_USE, asdict(use))
 
     def current_batch(self, terminal: str) -> int | None:
-        query = select(func.max(_key_uses.c.batch)).where(_key_uses.c.terminal == terminal)
-        batch: int | None = self._connection.scalar(query)
+        batch: int | None = self._connection.scalar(_LAST_BATCH, {"of_terminal": terminal})
         return batch
 
     def highest_stan(self, terminal: str, batch: int, except_ksn: bytes) -> int:
-        uses = _key_uses.c
-        of_batch = (uses.terminal == terminal) & (uses.batch == batch) & (uses.ksn != except_ksn)
-        return self._connection.scalar(select(func.max(uses.stan)).where(of_batch)) or 0
+        asked = {"of_terminal": terminal, "of_batch": batch, "but_ksn": except_ksn}
+        return self._connection.scalar(_HIGHEST_STAN, asked) or 0
 
     def entry(self, key: MessageKey) -> Entry | None:
-        row = self._connection.execute(select(_entries).where(_is_key(key))).mappings().first()
+        row = self._connection.execute(_ENTRY, _key_parameters(key)).mappings().first()
         return _entry_of(row) if row else None
 
     def next_serial(self) -> int:
-        return (self._connection.scalar(select(func.max(_entries.c.serial))) or 0) + 1
+        return (self._connection.scalar(_LAST_SERIAL) or 0) + 1
 
     def add(self, serial: int, entry: Entry) -> None:
-        self._connection.execute(insert(_entries).values(serial=serial, **_columns_of(entry)))
+        self._connection.execute(_ADD_ENTRY, {"serial": serial} | _columns_of(entry))
 
     def mark_undone(self, entry: Entry) -> None:
         changed = {"state": entry.state.value, "captured_minor": entry.captured_minor, "changed_ms": entry.changed_ms}
-        self._connection.execute(update(_entries).where(_is_key(entry.key)).values(changed))
+        self._connection.execute(_CHANGE_ENTRY, changed | _key_parameters(entry.key))
 
     def owed_minor(self, account_id: str) -> int:
-        query = select(_accounts.c.owed_minor).where(_accounts.c.account_id == account_id)
-        return self._connection.scalar(query) or 0
+        return self._connection.scalar(_OWED, {"of_account": account_id}) or 0
 
     def charge(self, charge: Charge) -> None:
-        owed = {"owed_minor": _accounts.c.owed_minor + charge.amount_minor}
-        self._connection.execute(update(_accounts).where(_accounts.c.account_id == charge.account_id).values(owed))
+        charged = {"of_account": charge.account_id, "charged_minor": charge.amount_minor}
+        self._connection.execute(_CHARGE, charged)
 
     def atc_is_spent(self, account_id: str, sequence: str | None, atc: int) -> bool:
-        of_card = (_entries.c.account_id == account_id) & (_entries.c.atc == atc)
-        same_sequence = _entries.c.sequence.is_(None) if sequence is None else _entries.c.sequence == sequence
-        query = select(_entries.c.serial).where(of_card & same_sequence).limit(1)
-        return self._connection.scalar(query) is not None
+        return sequence in self._connection.scalars(_SPENT, {"of_account": account_id, "of_atc": atc}).all()
 
     def set_accounts(self, accounts: Iterable[Account]) -> None:
         for account in accounts:
             shown = {"masked_pan": account.masked_pan, "note": account.note, "credit_minor": account.credit_minor}
-            of_account = _accounts.c.account_id == account.account_id
-            if self._connection.execute(update(_accounts).where(of_account).values(shown)).rowcount == 0:
+            changed = self._connection.execute(_CHANGE_ACCOUNT, shown | {"of_account": account.account_id})
+            if changed.rowcount == 0:
                 new = {"account_id": account.account_id, "owed_minor": 0}
-                self._connection.execute(insert(_accounts).values(shown | new))
+                self._connection.execute(_ADD_ACCOUNT, shown | new)
 
     def accounts(self) -> list[AccountLine]:
-        rows = self._connection.execute(select(_accounts).order_by(_accounts.c.masked_pan)).mappings()
-        return [AccountLine(**row) for row in rows]
+        return [AccountLine(**row) for row in self._connection.execute(_ACCOUNTS).mappings()]
 
     def entries(self, captured_only: bool) -> list[Entry]:
-        query = select(_entries).order_by(_entries.c.serial)
-        if captured_only:
-            query = query.where(_entries.c.state == EntryState.CAPTURED.value)
-        return [_entry_of(row) for row in self._connection.execute(query).mappings()]
+        rows = self._connection.execute(_CAPTURED if captured_only else _ENTRIES).mappings()
+        return [_entry_of(row) for row in rows]
 
 
-def _is_key(key: MessageKey) -> ColumnElement[bool]:
-    columns = _entries.c
-    of_terminal = (columns.terminal == key.terminal) & (columns.batch == key.batch)
-    return of_terminal & (columns.stan == key.stan) & (columns.message_class == key.message_class.value)
+def _key_parameters(key: MessageKey) -> dict[str, object]:
+    return {f"key_{name}": value for name, value in _key_columns(key).items()}
+
+
+def _key_columns(key: MessageKey) -> dict[str, object]:
+    values = (key.terminal, key.batch, key.stan, key.message_class.value)
+    return dict(zip(_KEY_COLUMNS, values, strict=True))
 
 
 def _columns_of(entry: Entry) -> dict[str, object]:
-    key = entry.key
     plain = {name: getattr(entry, name) for name in _PLAIN_COLUMNS}
-    place = {"terminal": key.terminal, "batch": key.batch, "stan": key.stan, "message_class": key.message_class.value}
-    return plain | place | {"state": entry.state.value}
+    return plain | _key_columns(entry.key) | {"state": entry.state.value}
 
 
 def _entry_of(row: RowMapping) -> Entry:
@@ -223,7 +240,7 @@ def _engine(url: str) -> Engine:
         raise StoreError("is no database URL", where="database", next_step="sqlite:///FILE") from error
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="SERIALIZABLE")
+        return _postgresql(parsed)
     if backend != "sqlite":
         raise StoreError(f"{backend} is not supported", where="database", next_step="sqlite:///FILE or postgresql://")
     if not parsed.database:
@@ -232,6 +249,13 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _make_durable)
     event.listen(engine, "begin", _begin_writing)
     return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="SERIALIZABLE")
+    except ModuleNotFoundError as error:
+        raise StoreError("PostgreSQL needs a driver", where="database", next_step="install psycopg") from error
 
 
 def _make_durable(connection: sqlite3.Connection, _record: object) -> None:

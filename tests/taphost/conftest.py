@@ -190,6 +190,10 @@ class Host:
     def ask(self, request: HostRequest) -> HostReply:
         return self.till.read(request, self.acquirer.answer(request.wire))
 
+    def code_of(self, wire: bytes) -> str:
+        """DE39 of the answer, for messages that only a test would send."""
+        return decode_message(unwrap(self.acquirer.answer(wire)).message).text(39)
+
     def captured_minor(self) -> int:
         with self.store.transaction() as books:
             captured = sum(entry.captured_minor for entry in books.entries(captured_only=True))
