@@ -79,7 +79,7 @@ async def _serve_until_stopped(config: HostConfig, database: str, address: tuple
 
 
 def _accounts(options: argparse.Namespace) -> int:
-    store = SqlStore(options.database)
+    store = SqlStore(options.database, must_exist=True)
     with store.transaction() as books:
         lines = books.accounts()
     store.close()
@@ -93,7 +93,7 @@ def _accounts(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    store = SqlStore(options.database)
+    store = SqlStore(options.database, must_exist=True)
     with store.transaction() as books:
         entries = books.entries(captured_only=not options.all)
     store.close()

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from pathlib import Path
 
 from sqlalchemy import (
     URL,
@@ -127,10 +128,14 @@ _ACCOUNTS = select(_accounts).order_by(_accounts.c.masked_pan)
 
 
 class SqlStore:
-    """Opens and, where it is new, creates the database. Raises StoreError; later calls raise SQLAlchemy's errors."""
+    """Opens and, unless it `must_exist`, creates the database. Raises StoreError; later calls raise SQLAlchemy's
+    errors."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
         self._engine = _engine(url)
+        file = self._engine.url.database if self._engine.name == "sqlite" else None
+        if must_exist and file and not Path(file).is_file():
+            raise StoreError("there is no such file", where="database")
         _metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             _check_version(connection)

@@ -271,6 +271,7 @@ BREAK_TABLE = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('ALTER 
     [
         (["serve", "--config", "nowhere.toml"], "nowhere.toml"),
         (["ledger", "--database", "nonsense"], "database URL"),
+        (["ledger", "--database", "sqlite:///nowhere.db"], "no such file"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
