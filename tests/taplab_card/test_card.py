@@ -41,6 +41,14 @@ def test_an_online_answer_has_the_data_of_a_recorded_card_and_no_file_locator(ta
     assert cryptogram_type(tapped) == "ARQC"
 
 
+def test_the_issuers_data_is_built_like_a_recorded_cards(tap: TapACard) -> None:
+    """9F10 of a BCTC test card after an ARQC: 07010103A00000010A01 | balance | MAC, the balance being that of 9F5D."""
+    tapped = processed(tap, "offline_funds", _9F66=ONLINE_REQUIRED)
+    assert tapped.got[0x9F10][:10].hex() == "07010103a00000010a01"
+    assert tapped.got[0x9F10][10:15] == tapped.got[0x9F5D][1:] == bytes.fromhex("0000020000")
+    assert len(tapped.got[0x9F10]) == 19
+
+
 @pytest.mark.parametrize(
     ("name", "terminal", "expected"),
     [
