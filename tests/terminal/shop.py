@@ -166,10 +166,12 @@ class Shop:
     log: list[str] = field(default_factory=list)
     ran: list[RunKernel] = field(default_factory=list)
     disk_full: bool = False
+    disk_slow: bool = False  # what was written is reported only by `disk_catches_up`
     _tickets: int = 0
     _timers: dict[str, int] = field(default_factory=dict)
     _events: deque[Event] = field(default_factory=deque)
-    _unanswered: list[HostRequest] = field(default_factory=list)
+    _late_writes: list[Recorded] = field(default_factory=list)
+    unanswered: list[HostRequest] = field(default_factory=list)
 
     def open(self) -> None:
         keystore = self.directory / "keys.json"
@@ -195,7 +197,8 @@ class Shop:
         """Everything in memory is gone; what was on its way is not answered any more."""
         self._timers.clear()
         self._events.clear()
-        self._unanswered.clear()
+        self._late_writes.clear()
+        self.unanswered.clear()
         self.journal.close()
 
     def restart(self) -> None:
@@ -242,18 +245,29 @@ class Shop:
         except TapTillError as error:
             raise AssertionError(f"the till wrote what the journal refuses: {error}") from error
         self.log += [f"stored {type(record.entry).__name__}" for record in records]
-        self._events.append(Recorded(pending, records))
+        written = Recorded(pending, records)
+        if self.disk_slow:
+            self._late_writes.append(written)
+        else:
+            self._events.append(written)
+
+    def disk_catches_up(self) -> None:
+        """All that was written is reported now."""
+        self.disk_slow = False
+        late, self._late_writes = self._late_writes, []
+        for written in late:
+            self.post(written)
 
     def _answer_question(self, request: HostRequest) -> None:
         result = self.host(request)
         if result is None:
-            self._unanswered.append(request)
+            self.unanswered.append(request)
         else:
             self._events.append(ExchangeEnded(request, result))
 
     def answer_now(self, result: Callable[[HostRequest], ExchangeResult]) -> None:
         """The oldest question the host script left open is answered."""
-        request = self._unanswered.pop(0)
+        request = self.unanswered.pop(0)
         self.post(ExchangeEnded(request, result(request)))
 
     def pass_time(self, milliseconds: int) -> None:

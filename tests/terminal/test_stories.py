@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tests.terminal.shop import Shop, absent_host, good_host, reply, silent_host, tapped
+import re
+from pathlib import Path
 
+from tests.terminal.shop import CONFIG, Shop, absent_host, good_host, reply, silent_host, tapped
+
+import taptill.card
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer
 from taptill.terminal.events import CardDone
+from taptill.terminal.reasons import REASONS
 
 
 def _asked_rows(shop: Shop) -> list[str]:
@@ -386,3 +391,60 @@ def test_no_card_number_is_in_the_journal_file(shop: Shop) -> None:
     assert b"6228000100001117" not in stored
     assert bytes.fromhex("6228000100001117") not in stored
     shop.open()
+
+
+def test_news_about_a_payment_waits_while_its_decision_is_on_its_way_to_the_disk(shop: Shop) -> None:
+    ref = shop.arm().payment_ref or ""
+    shop.host = lambda request: Silent("timeout") if request.row == "sale" else None
+    shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
+    sale = shop.asked[-1]
+    shop.pass_time(1)
+    shop.disk_slow = True
+    shop.answer_now(good_host)  # "not found": the reversal is on its way to the disk
+    shop.post(LateAnswer(sale, reply(sale).reply))
+    shop.disk_catches_up()
+    assert shop.state(ref) == "reversing"
+    assert "stored LateReply" in shop.log
+
+
+def test_a_payment_that_was_unknown_before_a_power_cut_goes_on_asking(shop: Shop) -> None:
+    shop.host = lambda request: Silent("timeout") if request.row == "sale" else None
+    ref = shop.sell()
+    assert shop.state(ref) == "unknown"
+    shop.power_cut()
+    shop.host = lambda request: (
+        reply(request, original_state="approved") if request.row == "status_query" else good_host(request)
+    )
+    shop.open()
+    shop.pass_time(1)
+    assert shop.state(ref) == "approved"
+
+
+def test_everything_the_disk_refused_is_stored_once_it_takes_entries_again(shop: Shop) -> None:
+    shop.host = lambda request: None if request.row == "sale" else good_host(request)
+    ref = shop.sell()
+    shop.disk_full = True
+    shop.answer_now(good_host)
+    shop.pass_time(CONFIG.host.echo_idle_ms)  # an echo's intent is refused as well
+    shop.disk_full = False
+    shop.pass_time(2_000)
+    assert shop.state(ref) == "approved"
+
+
+def test_no_key_counter_is_used_twice_over_restarts_even_when_the_key_store_forgets(shop: Shop) -> None:
+    mark = shop.directory / "keys.json.mark"
+    for _ in range(3):
+        shop.sell()
+        shop.power_cut()
+        mark.write_bytes(b"1\n")
+        shop.open()
+    counters = [request.key_counter for request in shop.asked]
+    assert len(set(counters)) == len(counters)
+
+
+def test_every_reason_the_card_stage_gives_has_words_for_people() -> None:
+    ends = r'(?:declined|end_application|try_\w+|select_next|see_phone|reason)[(=]\s*"([a-z]+(?:-[a-z]+)*)"'
+    sources = Path(taptill.card.__file__).parent.rglob("*.py")
+    given = {word for path in sources for word in re.findall(ends, path.read_text("utf-8"))}
+    assert "card-lost" in given
+    assert not given - REASONS.keys() - {"observed-only"}

@@ -32,6 +32,8 @@ _ANOTHER_WAY = ("请换卡、手机支付、扫码或现金", "use another card,
 _TAP_AGAIN = ("请重新出示卡片", "hold the card to the reader again")
 _NOTHING_CHARGED = ("未扣款，请重试", "nothing was charged, try again")
 _ASKING = ("请勿重复支付，结果马上揭晓", "do not pay again, the result is on its way")
+_BAD_DATA = _same("卡片数据异常", "the card's data make no sense", *_ANOTHER_WAY)
+_NOT_GENUINE = _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY)
 
 REASONS: dict[str, Reason] = {
     "cancelled": _same("已取消", "cancelled", "如需付款请重新输入金额", "enter the amount again to pay"),
@@ -58,14 +60,35 @@ REASONS: dict[str, Reason] = {
     "host-unreachable": _same("网络不通，联机授权暂不可用", "the bank cannot be reached", *_ANOTHER_WAY),
     "offline": _same("已脱机批准", "approved offline", "联网后自动上送", "sent to the bank when it is back"),
     "card-declined": _same("卡片拒绝交易", "the card declined", *_ANOTHER_WAY),
+    "card-refused": _same("卡片拒绝应答", "the card refuses to answer", *_ANOTHER_WAY),
+    "card-wants-its-owner": _same("请先在手机上确认", "look at the phone first", *_TAP_AGAIN),
+    "card-wants-another-interface": _same("卡片要求插卡，本终端不支持", "the card wants to be inserted", *_ANOTHER_WAY),
     "no-pin-pad": _same(
         "本终端不支持密码", "this terminal has no PIN", "请用手机支付、扫码或现金", "use a phone, QR or cash"
     ),
     "no-kernel": _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY),
+    "scheme-not-accepted": _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY),
+    "no-payment-application": _same("卡片没有支付应用", "no payment application on the card", *_ANOTHER_WAY),
+    "application-malformed": _BAD_DATA,
+    "card-data-malformed": _BAD_DATA,
+    "card-answer-malformed": _BAD_DATA,
+    "card-numbers-differ": _BAD_DATA,
+    "pdol-without-ttq": _BAD_DATA,
+    "no-cryptogram": _BAD_DATA,
+    "too-many-commands": _BAD_DATA,
+    "amount-not-allowed": _same(
+        "金额超出本终端限额", "the amount is not allowed here", "请分次付款或用其它方式", "split it or pay another way"
+    ),
     "expired": _same("卡片已过期", "the card has expired", *_ANOTHER_WAY),
-    "blocked-card": _same("卡片受限", "the card is blocked", "请换卡或联系发卡行", "use another card or call its bank"),
-    "oda-failed": _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY),
-    "oda-not-passed": _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY),
+    "not-yet-effective": _same("卡片尚未生效", "the card is not valid yet", *_ANOTHER_WAY),
+    "exception-list": _same(
+        "卡片受限", "the card is blocked", "请换卡或联系发卡行", "use another card or call its bank"
+    ),
+    "oda-failed": _NOT_GENUINE,
+    "oda-not-passed": _NOT_GENUINE,
+    "no-ca-key": _NOT_GENUINE,
+    "card-gives-no-signature": _NOT_GENUINE,
+    "card-approved-what-must-go-online": _NOT_GENUINE,
     "no-tc": _same("卡片未给出脱机批准", "the card gave no offline approval", *_ANOTHER_WAY),
     "no-arqc": _same("卡片未给出联机请求", "the card gave no online request", *_ANOTHER_WAY),
     "over-outage-payment-limit": _same("超过断网单笔限额", "too high while the bank is away", *_ANOTHER_WAY),

@@ -27,6 +27,7 @@ from taptill.terminal.machine import PaymentState, Trigger
 AUTHORISATION_RESPONSE_CODE = 0x8A
 ENVELOPE_NONCE_OCTETS = 12
 UNPREDICTABLE_NUMBER_OCTETS = 4
+TVR_FOUND = "tvr"  # after the tap; 95 stays what the card signed
 
 
 def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
@@ -65,6 +66,7 @@ def _tap_request(desk: Desk, amount_minor: int) -> TapRequest:
         online_possible=desk.way.online,
         offline_allowed=desk.way.offline_allowed,
         merchant_name=desk.config.identity.merchant_name,
+        sequence_counter=desk.counters.next_stan,
     )
 
 
@@ -209,7 +211,7 @@ def _message(desk: Desk, done: CardDone, credential: Credential, row: str, respo
 def card_facts(card: CardRead) -> dict[str, str]:
     """What receipts and `explain` may show of a tap: tags as hex, and four words of our own."""
     facts = {f"{tag:X}": value.hex().upper() for tag, value in card.data.items()}
-    facts |= {"84": card.aid.hex().upper(), "95": card.tvr.hex().upper()}
+    facts |= {"84": card.aid.hex().upper(), TVR_FOUND: card.tvr.hex().upper()}
     facts |= {"kernel": card.kernel, "label": card.label, "cvm": card.outcome.cvm.value}
     facts |= {"oda": f"{card.oda.method.value} {card.oda.verdict.value}", "test_key": str(card.oda.test_key)}
     facts["cryptogram"] = card.cryptogram_type.value if card.cryptogram_type else ""

@@ -49,7 +49,7 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         reason=payment.reason,
         reason_text=_both(reason.customer) if payment.reason else {},
         next_step=_both(reason.next_step) if payment.reason else {},
-        card={tag: value for tag, value in card.items() if _is_tag(tag)},
+        card=_printable(card),
         cvm=card.get("cvm", "none"),
         test_keys=card.get("test_key") == "True",
         reprint=reprint,
@@ -59,6 +59,12 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
 
 def _both(texts: Texts) -> dict[Language, str]:
     return {Language.ZH: texts.zh, Language.EN: texts.en}
+
+
+def _printable(card: dict[str, str]) -> dict[str, str]:
+    """Tags only, with the TVR as it stood after the tap."""
+    tags = {tag: value for tag, value in card.items() if _is_tag(tag)}
+    return tags | ({"95": card["tvr"]} if "tvr" in card else {})
 
 
 def _is_tag(name: str) -> bool:
