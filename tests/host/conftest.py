@@ -219,6 +219,7 @@ class LoopbackHost:
 
     port: int
     bodies: list[bytes] = field(default_factory=list)
+    drop_after: bytes = b""  # the connection ends behind the answer to this body
     accepted: int = 0
     refused: int = 0
 
@@ -287,5 +288,7 @@ def _serve(
                 if octets is None:
                     return
                 connection.sendall(octets)
+                if body == host.drop_after:
+                    return
     except OSError:
         host.refused += 1

@@ -103,6 +103,12 @@ def test_a_published_message_comes_out_again_byte_for_byte() -> None:
     assert wrap(bytes.fromhex("6000060000"), bytes.fromhex("603100311003"), message).hex().upper() == PUBLISHED
 
 
+def test_odd_numbers_are_padded_where_terminals_pad_them() -> None:
+    """Entry mode and variable numbers behind, the card sequence number in front."""
+    octets = encode_message(IsoMessage("0200", {22: "072", 23: "001", 61: "1234567"}))
+    assert octets[10:].hex() == "0720" + "0001" + "000712345670"
+
+
 def published_samples() -> list[str]:
     return [
         sample["de55"] for path in sorted(VECTORS.glob("*.json")) for sample in json.loads(path.read_text())["samples"]

@@ -253,6 +253,39 @@ def test_a_repeat_of_a_lost_message_is_a_question_again(
     assert ended(session.receive_data(frame(answer(sales[0].wire)), 2)) == [(sales[0], "Replied")]
 
 
+def test_a_second_answer_to_an_answered_repeat_is_nothing(
+    session: HostSession, sales: list[HostRequest], answer: AnswerRequest
+) -> None:
+    open_with(session, sales[0])
+    session.connection_lost("reset", 1)
+    open_with(session, sales[0])
+    twice = frame(answer(sales[0].wire)) * 2
+    assert [type(step) for step in session.receive_data(twice, 2)] == [ExchangeEnded]
+
+
+def test_an_answer_to_the_first_sending_is_late_while_the_repeat_still_waits(
+    session: HostSession, sales: list[HostRequest], answer: AnswerRequest
+) -> None:
+    session.ask(sales[0], 0, 1)
+    session.ask(sales[1], 0, DEADLINE_US)
+    session.connection_made(0)
+    session.tick(1)
+    assert session.ask(sales[0], 2, DEADLINE_US) == []
+    assert [type(step) for step in session.receive_data(frame(answer(sales[0].wire)), 3)] == [LateAnswer]
+
+
+def test_a_question_after_a_half_tried_round_gets_a_whole_one(session: HostSession, sales: list[HostRequest]) -> None:
+    session.ask(sales[0], 0, SECOND_US)
+    session.tick(SECOND_US)
+    session.connection_lost("refused", SECOND_US)
+    assert session.ask(sales[1], SECOND_US, DEADLINE_US) == [Connect(SECOND)]
+    assert session.connection_lost("refused", SECOND_US)[-1] == Connect(FIRST)
+
+
+def test_a_loss_nobody_waits_for_changes_nothing(session: HostSession) -> None:
+    assert session.connection_lost("refused", 1) == []
+
+
 def test_asking_twice_what_is_under_way_is_never_called_not_sent(
     session: HostSession, sales: list[HostRequest]
 ) -> None:

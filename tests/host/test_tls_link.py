@@ -46,6 +46,7 @@ class LoopbackHost(Protocol):
     url: str
     port: int
     bodies: list[bytes]
+    drop_after: bytes
     accepted: int
 
 
@@ -73,7 +74,14 @@ class Terminal:
     def __init__(self, endpoints: list[str], files: TlsFiles, profile: Profile, keys: FileKeyStore) -> None:
         self.clock = CountingClock()
         self.events: queue.Queue[LinkEvent] = queue.Queue()
-        self.link = TlsLink(endpoints, files, profile, keys, self.clock, self.events.put)
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.link = TlsLink(endpoints, files, profile, keys, self.clock, self.post)
+
+    def post(self, event: LinkEvent) -> None:
+        """Holds the link's thread up while `goes_on` is cleared."""
+        self.events.put(event)
+        self.goes_on.wait(WAIT_S)
 
     def next_event(self) -> LinkEvent:
         return self.events.get(timeout=WAIT_S)
@@ -268,6 +276,38 @@ def test_the_next_question_goes_over_a_fresh_connection(
     assert terminal.result_of(lost, 300) == Silent("timeout")
     assert isinstance(terminal.result_of(asked), Replied)
     assert host.accepted == 2
+
+
+def test_the_end_of_a_dropped_connection_does_not_end_the_next_one(
+    start_host: StartHost,
+    start_terminal: StartTerminal,
+    profile: Profile,
+    keys: FileKeyStore,
+    facts: MakeFacts,
+    answer: AnswerRequest,
+) -> None:
+    """The first question is lost, the second is answered together with the end of the line, the third is waiting. The
+    link is held up meanwhile, so that it meets answer and end at once."""
+    lost, slow, waiting = (compose(profile, "sale", facts(stan=stan), keys) for stan in (1, 2, 3))
+
+    def respond(body: bytes) -> bytes:
+        if body == slow.wire:
+            time.sleep(0.3)
+        return b"" if body == lost.wire else frame(answer(body))
+
+    host = start_host(respond)
+    host.drop_after = slow.wire
+    terminal = start_terminal(host.url)
+    terminal.link.ask(lost, 150)
+    terminal.link.ask(slow, 5_000)
+    assert terminal.next_event() == LinkChanged(True, host.url)
+    terminal.goes_on.clear()
+    assert terminal.next_result() == Silent("timeout")
+    terminal.link.ask(waiting, 5_000)
+    time.sleep(0.4)
+    terminal.goes_on.set()
+    assert isinstance(terminal.next_result(), Replied)
+    assert isinstance(terminal.next_result(), Replied)
 
 
 def test_many_questions_from_many_threads_all_end(
