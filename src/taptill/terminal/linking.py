@@ -69,7 +69,8 @@ def _batch_wanted(desk: Desk, request: HostRequest, reply: HostReply) -> tuple[i
     theirs = reply.batch if reply.batch is not None else ours
     if theirs > ours:
         return theirs, "host is in a later batch"
-    if theirs == ours and reply.stan_high is not None and reply.stan_high > request.key.stan:
+    # The host leaves this very sign-on out, so every STAN it has seen in this batch lies below.
+    if theirs == ours and reply.stan_high is not None and reply.stan_high >= request.key.stan:
         return ours + 1, f"host has seen STAN {reply.stan_high}, ours was {request.key.stan}"
     return ours, ""
 
