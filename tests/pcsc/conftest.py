@@ -16,8 +16,8 @@ from taptill.entropy import SystemEntropy
 
 @pytest.fixture
 def daemon() -> Iterator[OwnPcscd]:
+    own = OwnPcscd()
     try:
-        own = OwnPcscd()
         own.start()
     except PcscUnavailable as missing:
         pytest.skip(str(missing))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,12 @@ with OwnPcscd() as own:
     from smartcard import scard
     result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
     print(own.socket_path, scard.SCardListReaders(context, [])[1])
+"""
+FORGETS_TO_STOP = """
+from taplab.pcsc.pcscd import OwnPcscd
+own = OwnPcscd()
+own.start()
+print(own.process_id)
 """
 SELECT = bytes.fromhex("00A4040008A00000033301010200")
 MEDIAN_EXCHANGE_US_MAX = 20_000  # 48 ms with delayed acknowledgements
@@ -45,6 +52,19 @@ def test_stopping_leaves_no_process_no_socket_and_free_ports(daemon: OwnPcscd) -
     for slot in daemon.slots:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", slot.port), 1).close()
+
+
+def test_starting_a_running_one_starts_nothing(daemon: OwnPcscd) -> None:
+    first = daemon.process_id
+    daemon.start()
+    assert daemon.process_id == first
+
+
+def test_it_ends_with_its_process_when_nobody_stops_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETS_TO_STOP], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
 
 
 def test_a_card_stays_in_the_slot_over_a_restart(daemon: OwnPcscd, reader: PcscReader, card: Card) -> None:

@@ -34,8 +34,8 @@ class PcscRig:
 
 @contextmanager
 def pcsc_rig() -> Iterator[PcscRig]:
+    daemon = OwnPcscd()
     try:
-        daemon = OwnPcscd()
         daemon.start()
     except PcscUnavailable as missing:
         pytest.skip(str(missing))

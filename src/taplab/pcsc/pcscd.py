@@ -66,13 +66,16 @@ class OwnPcscd:
 
     def __init__(self) -> None:
         self.socket_path = claim_client_socket()
+        atexit.register(self.stop)
         self.slots = (VirtualSlot(0), VirtualSlot(0))
         self._folder = self.socket_path.parent
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns once clients are served. Raises PcscUnavailable."""
+        """Returns once clients are served; does nothing when they are already. Raises PcscUnavailable."""
+        if self._process is not None:
+            return
         driver, command = _driver(), [*_isolation(), _program("pcscd"), *_options(self._folder / "readers")]
         for _ in range(START_ATTEMPTS):
             first_port = self.slots[0].port if _are_free(self.slots[0].port) else _free_ports()
