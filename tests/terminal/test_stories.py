@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from tests.terminal.shop import CONFIG, Shop, absent_host, good_host, reply, silent_host, tapped
@@ -11,6 +12,7 @@ import taptill.card
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer
+from taptill.receipt.facts import Language
 from taptill.terminal.events import CardDone
 from taptill.terminal.reasons import REASONS
 
@@ -448,3 +450,10 @@ def test_every_reason_the_card_stage_gives_has_words_for_people() -> None:
     given = {word for path in sources for word in re.findall(ends, path.read_text("utf-8"))}
     assert "card-lost" in given
     assert not given - REASONS.keys() - {"observed-only"}
+
+
+def test_a_slip_speaks_the_language_the_card_prefers_and_else_the_shops(shop: Shop) -> None:
+    shop.sell()
+    english = tapped(OutcomeKind.ONLINE_REQUEST)
+    shop.sell(replace(english, data=dict(english.data) | {0x5F2D: b"deenzh"}))
+    assert [printed.language for printed in shop.printed] == [Language.ZH, Language.EN]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operator: str = "01"
     country: str = "156"
     currency: str = "CNY"
-    language: str = "zh-CN"
+    language: Literal["zh-CN", "en"] = "zh-CN"  # of receipts, where the card has no preference
     utc_offset_minutes: int = 480
     live: bool = False
     status_url: str = ""  # what the receipt's QR leads to; {ref} is replaced

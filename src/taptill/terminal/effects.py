@@ -8,7 +8,7 @@ from taptill.card.parameters import TapRequest
 from taptill.clock import Timestamp
 from taptill.host.exchange import HostRequest
 from taptill.journal.port import Pending
-from taptill.receipt.facts import ReceiptFacts
+from taptill.receipt.facts import Language, ReceiptFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """One receipt. Its failure changes no money."""
+    """One receipt, in the customer's language. Its failure changes no money."""
 
     facts: ReceiptFacts
+    language: Language
 
 
 @dataclass(frozen=True, slots=True)

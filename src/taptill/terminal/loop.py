@@ -152,9 +152,9 @@ class Loop:
                 self._tell(effect)
             case Answer():
                 self._answer(effect)
-            case Print(facts):
+            case Print(facts, language):
                 if self._printer is not None:
-                    self._printer.print(facts)
+                    self._printer.print(facts, language)
             case SetTimer(name, delay_ms):
                 self._timers.set(name, delay_ms)
             case StopTimer(name):

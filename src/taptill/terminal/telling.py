@@ -15,6 +15,7 @@ from taptill.terminal.payment import Payment
 from taptill.terminal.reasons import explain_reason
 
 _SCHEMES = {"A000000333": "银联 UnionPay", "A000000003": "Visa", "A000000004": "Mastercard"}
+_LANGUAGES = {"zh": Language.ZH, "en": Language.EN}
 
 
 def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, reprint: int) -> ReceiptFacts:
@@ -55,6 +56,16 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         reprint=reprint,
         status_url=identity.status_url.replace("{ref}", payment.payment_ref),
     )
+
+
+def language_of(payment: Payment, config: TerminalConfig) -> Language:
+    """The customer's, as the card prefers (5F2D: up to four two-letter codes, best first), else the shop's."""
+    preference = bytes.fromhex(payment.tender.card.get("5F2D", "")).decode("ascii", "replace").lower()
+    for start in range(0, len(preference) - 1, 2):
+        language = _LANGUAGES.get(preference[start : start + 2])
+        if language is not None:
+            return language
+    return Language(config.identity.language)
 
 
 def _both(texts: Texts) -> dict[Language, str]:

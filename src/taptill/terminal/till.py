@@ -31,7 +31,7 @@ from taptill.terminal.events import (
 )
 from taptill.terminal.machine import Follow, PaymentState, Trigger, is_open
 from taptill.terminal.payment import Payment, fold
-from taptill.terminal.telling import receipt_facts
+from taptill.terminal.telling import language_of, receipt_facts
 
 STORE_TIMER = "store"
 STORE_RETRY_MS = 1_000
@@ -161,7 +161,8 @@ class Till:
                 assert isinstance(entry, e.ExchangeIntended)
                 return self._send(entry)
             case Follow.PRINT:
-                return [Print(receipt_facts(payment, desk.config, desk.profile, reprint=0))]
+                facts = receipt_facts(payment, desk.config, desk.profile, reprint=0)
+                return [Print(facts, language_of(payment, desk.config))]
             case Follow.QUERY:
                 return asking.begin_query(desk, payment.payment_ref)
             case Follow.FORWARD:

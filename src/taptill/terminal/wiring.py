@@ -29,7 +29,6 @@ from taptill.host.breaker import Breaker
 from taptill.host.link import HostLink
 from taptill.host.profile import Profile, load_profile
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
-from taptill.receipt.facts import Language
 from taptill.terminal.config import CardLimits, TerminalConfig
 from taptill.terminal.desk import Desk
 from taptill.terminal.events import Event
@@ -191,7 +190,7 @@ def _readers(
 def _printer(config: TerminalConfig, post: Callable[[Event], None]) -> PrinterWorker | None:
     if not config.printer:
         return None
-    return PrinterWorker(adapter(config.printer, "printer")(config.printer), Language(config.identity.language), post)
+    return PrinterWorker(adapter(config.printer, "printer")(config.printer), post)
 
 
 def trusted_ca_keys(paths: list[Path]) -> CaKeyStore:

@@ -104,24 +104,24 @@ class JournalWorker:
 class PrinterWorker:
     """Prints in order; a job that did not come out is tried again for a while, and its payment never notices."""
 
-    def __init__(self, printer: Printer, language: Language, post: Callable[[Event], None]) -> None:
+    def __init__(self, printer: Printer, post: Callable[[Event], None]) -> None:
         self._printer = printer
-        self._language = language
         self._post = post
-        self._inbox: queue.SimpleQueue[ReceiptFacts | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[ReceiptFacts, Language] | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self.thread = threading.Thread(target=self._run, name="printer", daemon=True)
 
-    def print(self, facts: ReceiptFacts) -> None:
-        self._inbox.put(facts)
+    def print(self, facts: ReceiptFacts, language: Language) -> None:
+        self._inbox.put((facts, language))
 
     def stop(self) -> None:
         self._stopped.set()
         self._inbox.put(None)
 
     def _run(self) -> None:
-        while (facts := self._inbox.get()) is not None:
-            octets = render_escpos(compose(facts, self._language))
+        while (job := self._inbox.get()) is not None:
+            facts, language = job
+            octets = render_escpos(compose(facts, language))
             self._post(Printed(facts.payment_ref, self._print(octets)))
 
     def _print(self, octets: bytes) -> str:
