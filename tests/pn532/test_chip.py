@@ -35,6 +35,9 @@ class Host:
     def signal(self, signal: Signal) -> None:
         self.chip.receive(signal.value, self.now_us)
 
+    def wait_ms(self, duration_ms: int) -> None:
+        self.now_us += duration_ms * 1000
+
     def heard(self) -> list[str]:
         """Everything the chip has to say until it waits for us or for a card; ACK as `ack`."""
         octets = b""
@@ -163,8 +166,10 @@ def test_a_wanted_uid_is_found_among_two(host: Host, card: ScriptedCard, other_c
     host.chip.present(other_card, 0)
     assert host.ask(LIST_ONE + "0badcafe")[14:22] == "0badcafe"
     host.ask("320100")
+    host.wait_ms(6)
     assert host.ask(LIST_ONE + "8804a1b2c3d4e5f6")[14:28] == "04a1b2c3d4e5f6"
     host.ask("320100")
+    host.wait_ms(6)
     assert host.ask(LIST_ONE + "01020304") == "4b00"
 
 
@@ -202,17 +207,18 @@ def test_a_halted_card_is_not_listed_before_the_field_was_off(host_with_card: Ho
     host.ask("5200")
     assert host.ask(LIST_ONE) == "4b00"
     host.ask("320100")
+    host.wait_ms(6)
     assert host.ask(LIST_ONE).startswith("4b01")
 
 
 def test_the_attention_request_tells_whether_the_card_is_there(host_with_card: Host) -> None:
     assert host_with_card.ask("0006") == "0100"
-    host_with_card.chip.remove()
+    host_with_card.chip.remove(None, 0)
     assert host_with_card.ask("0006") == "0101"
 
 
 def test_a_card_that_left_is_a_timeout(host_with_card: Host) -> None:
-    host_with_card.chip.remove()
+    host_with_card.chip.remove(None, 0)
     assert host_with_card.ask("4001aa") == "4101"
     assert host_with_card.ask("42b2") == "4301"
 
@@ -221,8 +227,16 @@ def test_field_off_is_felt_by_the_card(host_with_card: Host, card: ScriptedCard)
     assert card.resets == 1
     host_with_card.ask("320100")
     assert host_with_card.ask("4001aa") == "4127"
+    host_with_card.wait_ms(6)
     host_with_card.ask("320101")
     assert card.resets == 2
+
+
+def test_a_field_gap_too_short_to_notice_resets_no_card(host_with_card: Host, card: ScriptedCard) -> None:
+    host_with_card.ask("320100")
+    host_with_card.wait_ms(4)
+    host_with_card.ask("320101")
+    assert card.resets == 1
 
 
 def test_raw_frames_reach_no_card_with_another_modulation(host_with_card: Host) -> None:
@@ -293,7 +307,7 @@ def test_a_card_that_leaves_while_it_computes_turns_the_answer_into_a_timeout(ca
     host.ask(LIST_ONE)
     card.compute_ms = 50
     host.send("4001aa")
-    host.chip.remove(card)
+    host.chip.remove(card, host.now_us)
     assert host.heard() == ["ack", "d54101"]
 
 
@@ -303,6 +317,7 @@ def test_bytes_at_the_wrong_speed_are_lost(chip: VirtualPn532) -> None:
     with serial.Serial(chip.path, 9600, timeout=0.2) as line:
         line.write(WAKE_UP + frame(b"\xd4\x02"))
         assert line.read(1) == b""
+        assert chip.command_log == []
         line.baudrate = 115200
         line.write(WAKE_UP + frame(b"\xd4\x02"))
         assert line.read(6) == Signal.ACK.value

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SELECT_PPSE = bytes.fromhex("00a404000e325041592e5359532e444446303100")
 IN_DATA_EXCHANGE = 0x40
+IN_LIST_PASSIVE_TARGET = 0x4A
 GRACE_MS = 500  # the port's promise beyond a timeout
 
 
@@ -198,6 +199,25 @@ def test_a_card_put_back_between_two_looks_is_not_a_new_presentation_before_the_
     assert reader.wait_for_card(1000) is not None
 
 
+def test_a_card_that_misses_two_requests_at_the_edge_of_the_field_has_not_left(
+    chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
+) -> None:
+    chip.present(card)
+    reader.wait_for_card(1000)
+    chip.remove(card)
+    listings = chip.command_log.count(IN_LIST_PASSIVE_TARGET)
+
+    def put_back_after_two_listings() -> None:
+        while chip.command_log.count(IN_LIST_PASSIVE_TARGET) < listings + 2:
+            time.sleep(0.001)
+        chip.present(card)
+
+    hand = threading.Thread(target=put_back_after_two_listings)
+    hand.start()
+    assert not reader.wait_for_removal(200)
+    hand.join()
+
+
 def test_a_line_that_is_unplugged_is_reader_lost_and_opens_again(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
@@ -210,6 +230,10 @@ def test_a_line_that_is_unplugged_is_reader_lost_and_opens_again(
         reader.open()
     chip.replug()
     reader.open()
+    assert reader.wait_for_card(200) is None  # the same card, still lying there
+    chip.remove(card)
+    assert reader.wait_for_removal(1000)
+    chip.present(card)
     assert reader.wait_for_card(1000) is not None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from taplab.pn532.airtime import Timing
 from taplab.pn532.picc import ContactlessCard
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.card.adapters.pn532 import Pn532Reader
@@ -34,5 +35,7 @@ class Pn532Rig:
 
 @contextmanager
 def pn532_rig() -> Iterator[Pn532Rig]:
-    with VirtualPn532() as chip:
-        yield Pn532Rig(chip)
+    with VirtualPn532(Timing(uart=False, air=False, compute=True)) as chip:
+        rig = Pn532Rig(chip)
+        yield rig
+        rig.reader.close()

@@ -14,6 +14,7 @@ AIR_BYTE_US = 85
 CRC_OCTETS = 2
 FRAME_DELAY_US = 86  # 1172/fc, ISO/IEC 14443-3, 6.2.1.1
 FIELD_ON_GUARD_US = 5_000  # a card may take this long after the field came on, ISO/IEC 14443-3, 5
+CARD_RESET_US = 5_100  # a card may live this long without field, EMV Contactless Book D, reset by the terminal
 SHORT_FRAME_US = 76  # REQA or WUPA: 7 bits and the start bit
 EMPTY_POLL_US = 5_000  # one request that nobody answers; an assumed figure, not measured
 UART_BITS_A_BYTE = 10

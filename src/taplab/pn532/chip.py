@@ -109,15 +109,17 @@ class Pn532Chip:
         self._line_free_us = max(self._line_free_us, now_us)
         self._search_again()
 
-    def remove(self, card: ContactlessCard | None = None) -> None:
-        """One card, or all."""
+    def remove(self, card: ContactlessCard | None, now_us: int) -> None:
+        """One card, or all. An exchange under way ends at once; how long a real chip goes on asking is not known."""
         self.field.remove(card)
         if self._answer and self._answer.if_card_leaves:
             self._answer.octets = self._answer.if_card_leaves
+            self._answer.due_us = min(self._answer.due_us, now_us)
 
     def due_us(self) -> int | None:
         """When `take_due` has something next; None while nothing is under way."""
-        dues = [answer.due_us for answer in self._acknowledged + ([self._answer] if self._answer else [])]
+        first = self._acknowledged or ([self._answer] if self._answer else [])  # no answer overtakes its ACK
+        dues = [answer.due_us for answer in first]
         if self._search and self._search.until_us is not None:
             dues.append(self._search.until_us)
         return min(dues, default=None)
@@ -154,6 +156,7 @@ class Pn532Chip:
             return
         code, parameters = payload[1], payload[2:]
         self.command_log.append(code)
+        self.field.now_us = self._line_free_us
         try:
             data = COMMANDS[code](self, parameters)
         except (KeyError, IndexError, NotUnderstood):

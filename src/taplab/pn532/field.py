@@ -8,7 +8,7 @@ once are heard as nothing.
 
 from __future__ import annotations
 
-from taplab.pn532.airtime import EMPTY_POLL_US, FIELD_ON_GUARD_US, Timing, air_us, anticollision_us
+from taplab.pn532.airtime import CARD_RESET_US, EMPTY_POLL_US, FIELD_ON_GUARD_US, Timing, air_us, anticollision_us
 from taplab.pn532.picc import ContactlessCard, Picc
 
 
@@ -19,6 +19,8 @@ class RfField:
         self._timing = timing
         self._piccs: list[Picc] = []
         self._spent_us = 0
+        self._off_since_us = -CARD_RESET_US
+        self.now_us = 0  # set by the chip before each command
         self.on = False
 
     @property
@@ -37,11 +39,17 @@ class RfField:
             self._piccs.remove(picc)
 
     def switch(self, on: bool) -> None:
+        """A field that was off for less than a card needs to notice changes nothing for the cards in it."""
         if on and not self.on:
             self._spend_air(FIELD_ON_GUARD_US)
+            noticed = self.now_us - self._off_since_us >= CARD_RESET_US
+            for picc in self._piccs:
+                if noticed:
+                    picc.power(False)
+                picc.power(True)
+        elif self.on and not on:
+            self._off_since_us = self.now_us
         self.on = on
-        for picc in self._piccs:
-            picc.power(on)
 
     def request(self, wake: bool = False) -> list[Picc]:
         """The cards that answer REQA (WUPA with `wake`), told apart by anticollision but none selected yet."""

@@ -96,7 +96,7 @@ class VirtualPn532:
     def remove(self, card: ContactlessCard | None = None) -> None:
         """Take a card out of the field, or all of them."""
         with self._lock:
-            self._chip.remove(card)
+            self._chip.remove(card, _now_us())
         self._wake()
 
     def unplug(self) -> None:

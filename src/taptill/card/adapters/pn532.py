@@ -69,7 +69,9 @@ class Pn532Reader:
         self._path = match[1]
         self._clock = clock
         self._chip: OpenChip | None = None
-        self._reported = False  # a presentation has been given out and the field was not seen empty since
+        # A presentation has been given out and the field was not seen empty since. Closing does not end it: a card that
+        # still lies there when the reader comes back is no second tap.
+        self._reported = False
         self._ready = False  # one activated card, no exchange broken off
         self._in_protocol = False  # some card answers blocks
 
@@ -79,6 +81,7 @@ class Pn532Reader:
         try:
             self._settle(SET_PARAMETERS, AUTOMATIC_RATS)
             self._settle(RF_CONFIGURATION, LISTING_RETRIES)
+            self._reset_field()
         except ReaderLost:
             self.close()
             raise
@@ -87,7 +90,7 @@ class Pn532Reader:
         if self._chip:
             self._chip.close()
         self._chip = None
-        self._forget_card()
+        self._ready = self._in_protocol = False
 
     def wait_for_card(self, timeout_ms: int) -> Presentation | None:
         until_us = self._in_ms(timeout_ms)
@@ -145,7 +148,7 @@ class Pn532Reader:
             empty_polls = 0
             if not self._pause(asked_us + PRESENCE_PERIOD_MS * 1000, until_us):
                 return False
-        self._forget_card()
+        self._reported = self._ready = self._in_protocol = False
         return True
 
     def _answers(self) -> bool:
@@ -154,9 +157,14 @@ class Pn532Reader:
             if response is not None and self._status(response) == 0:
                 return True
         self._ready = False
+        self._reset_field()
+        return bool(self._list(targets_max=1))
+
+    def _reset_field(self) -> None:
+        """Off long enough for every card to forget; the next listing switches on. A card that some process left in
+        its protocol answers no request otherwise."""
         self._settle(RF_CONFIGURATION, FIELD_OFF)
         time.sleep(FIELD_RESET_S)
-        return bool(self._list(targets_max=1))
 
     def _list(self, targets_max: int) -> list[ListedCard]:
         """The cards that answer a request now, activated. The chip switches the field on where it was off."""
@@ -194,9 +202,6 @@ class Pn532Reader:
 
     def _in_ms(self, duration_ms: int) -> int:
         return self._clock.monotonic_us() + duration_ms * 1000
-
-    def _forget_card(self) -> None:
-        self._reported = self._ready = self._in_protocol = False
 
     def _card_lost(self, what: str) -> CardLost:
         return CardLost(what, where=self.url, next_step="hold the card still and tap again")
