@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="taplab", description="The world around the terminal, in software.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     up = verbs.add_parser("up", help="host, terminal, readers, cards, printer and kiosk until Ctrl-C")
+    up.add_argument("--reader", action="append", default=[], metavar="URL", help="a real one beside the virtual ones")
     demo = verbs.add_parser("demo", help="the same, or a scripted shop day")
     demo.add_argument("--headless", action="store_true", help="play the day and end")
     demo.add_argument("--json", type=Path, metavar="FILE", help="with --headless: write what happened")
@@ -82,7 +83,7 @@ def _up(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     with ExitStack() as stack:
-        world = stack.enter_context(World(_directory(options, stack), _say))
+        world = stack.enter_context(World(_directory(options, stack), _say, getattr(options, "reader", ())))
         control = stack.enter_context(ControlServer(world))
         print(f"lab     {control.url}      cards, network, printer, and the kiosk beside them")
         print(f"kiosk   {world.ecr_url}/")

@@ -7,7 +7,7 @@ a TCP printer or a TLS host. Where this machine cannot run pcscd, there is no PC
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -43,12 +43,15 @@ class CardHolder(Protocol):
 class World:
     """`with World(directory) as world:`; the terminal runs, `world.ecr_url` is its local API."""
 
-    def __init__(self, directory: Path, progress: Progress = lambda line: None) -> None:
+    def __init__(
+        self, directory: Path, progress: Progress = lambda line: None, real_readers: Sequence[str] = ()
+    ) -> None:
         self.directory = directory.resolve()
         self.holders: dict[str, CardHolder] = {}
         self.pcsc_missing = ""
         self.ecr_url = ""
         self._progress = progress
+        self._real_readers = tuple(real_readers)
         self._cards: dict[str, Card] = {}
         self._stack = ExitStack()
         self.files: LabFiles
@@ -126,7 +129,7 @@ class World:
     def _write_config(self) -> None:
         text = terminal_config(
             self.files,
-            readers=list(self.holders),
+            readers=[*self.holders, *self._real_readers],
             printer=self.printer.url,
             endpoints=[self.network.url],
             ecr_listen="127.0.0.1:0",

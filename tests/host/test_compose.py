@@ -45,7 +45,7 @@ def test_a_sale_has_the_fields_of_its_row(profile: Profile, keys: FileKeyStore, 
         41: "TT000001",
         42: "898440000000001",
         49: "156",
-        60: "22000003000601",
+        60: "22000003000600",
     }
     assert message.mti == "0200"
     assert {number: content for number, content in message.fields.items() if isinstance(content, str)} == expected

@@ -11,7 +11,8 @@ from taphost.acquirer import Acquirer
 from taphost.config import HostConfig
 from taphost.ledger import EntryState
 from taphost.store import Store
-from taptill.host.exchange import Verdict
+from taptill.host.codec import decode_message, unwrap
+from taptill.host.exchange import HostRequest, Verdict
 
 if TYPE_CHECKING:
     from tests.taphost.conftest import Host
@@ -56,22 +57,26 @@ def test_a_credit_line_is_used_up_by_what_was_captured(host: Host) -> None:
     assert host.ask(host.till.pay(amount_minor=40_000)).code == "00"
 
 
+def _takes_parts(host: Host, request: HostRequest) -> HostRequest:
+    """The same sale from a terminal whose customer can confirm a lower amount (60.6 is 1)."""
+    asked = decode_message(unwrap(request.wire).message).text(60)
+    return replace(request, wire=host.till.resign(request.wire, DE60=asked[:-1] + "1"))
+
+
 def test_an_account_that_allows_it_is_approved_in_part(host: Host) -> None:
-    reply = host.ask(host.till.pay(pan=GENEROUS, amount_minor=800))
+    reply = host.ask(_takes_parts(host, host.till.pay(pan=GENEROUS, amount_minor=800)))
     assert (reply.verdict, reply.amount_minor) == (Verdict.PARTIAL, 500)
     assert host.captured_minor() == 500
-    assert host.ask(host.till.pay(pan=GENEROUS, amount_minor=800)).code == "51"
+    assert host.ask(_takes_parts(host, host.till.pay(pan=GENEROUS, amount_minor=800))).code == "51"
 
 
 def test_a_terminal_that_does_not_ask_for_it_gets_no_part(host: Host) -> None:
-    request = host.till.pay(pan=GENEROUS, amount_minor=800)
-    without = host.till.resign(request.wire, DE60="22000001000600")
-    assert host.code_of(without) == "51"
+    assert host.ask(host.till.pay(pan=GENEROUS, amount_minor=800)).code == "51"
 
 
 def test_a_part_is_undone_by_a_reversal_of_the_whole(host: Host) -> None:
-    sale = host.till.pay(pan=GENEROUS, amount_minor=800)
-    host.ask(sale)
+    sale = _takes_parts(host, host.till.pay(pan=GENEROUS, amount_minor=800))
+    assert host.ask(sale).code == "10"
     assert host.ask(host.till.about("reversal", sale)).code == "00"
     assert host.captured_minor() == 0
 

@@ -142,6 +142,17 @@ def test_a_partial_approval_nobody_confirmed_is_undone(shop: Shop) -> None:
     assert shop.state(shop.sell()) == "reversed"
 
 
+def test_a_decline_without_mac_is_undone_as_well(shop: Shop) -> None:
+    def host(request: HostRequest) -> ExchangeResult:
+        if request.row == "sale":
+            return reply(request, "05", Verdict.DECLINED, authenticated=False)
+        return good_host(request)
+
+    shop.host = host
+    assert shop.state(shop.sell()) == "reversed"
+    assert "reversal" in _asked_rows(shop)
+
+
 def test_in_an_outage_a_card_with_funds_is_approved_offline_and_its_advice_delivered_later(shop: Shop) -> None:
     shop.lose_host()
     ref = shop.sell(tapped(OutcomeKind.APPROVED, CryptogramType.TC))

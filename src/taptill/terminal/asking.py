@@ -42,6 +42,9 @@ def sale_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list
 
 
 def _answered(desk: Desk, payment_ref: str, reply: HostReply, evidence: bytes) -> list[Effect]:
+    if not reply.authenticated:
+        # Where declines carry no MAC anybody may have written this one: the sale is undone as well (DESIGN 5.9).
+        return undo(desk, payment_ref, reply.code)
     match reply.verdict:
         case Verdict.APPROVED:
             return [decide(desk, payment_ref, "approved", "host", reply.code, reply, evidence)]
