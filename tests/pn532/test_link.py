@@ -113,7 +113,7 @@ def test_a_command_that_is_not_answered_in_time_is_aborted(chip: PlayedChip, lin
     chip.start(ACK)
     started = time.monotonic()
     assert ask_firmware(link, timeout_ms=50) is None
-    assert 0.05 <= time.monotonic() - started < 0.2
+    assert 0.05 <= time.monotonic() - started < 0.5
     assert wait_until_heard(chip, 2)[1:] == [Signal.ACK]
 
 

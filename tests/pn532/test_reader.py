@@ -120,7 +120,7 @@ def test_a_card_that_computes_for_long_is_waited_for(card: ScriptedCard) -> None
         card.compute_ms = 400
         response = reader.transmit(SELECT_PPSE, 2000)
         assert response.octets == SELECT_PPSE + b"\x90\x00"
-        assert 400_000 < response.elapsed_us < 500_000
+        assert 400_000 < response.elapsed_us < 800_000
         reader.close()
 
 
@@ -199,23 +199,15 @@ def test_a_card_put_back_between_two_looks_is_not_a_new_presentation_before_the_
     assert reader.wait_for_card(1000) is not None
 
 
-def test_a_card_that_misses_two_requests_at_the_edge_of_the_field_has_not_left(
+def test_a_card_has_left_only_after_three_requests_without_answer(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
     chip.present(card)
     reader.wait_for_card(1000)
     chip.remove(card)
-    listings = chip.command_log.count(IN_LIST_PASSIVE_TARGET)
-
-    def put_back_after_two_listings() -> None:
-        while chip.command_log.count(IN_LIST_PASSIVE_TARGET) < listings + 2:
-            time.sleep(0.001)
-        chip.present(card)
-
-    hand = threading.Thread(target=put_back_after_two_listings)
-    hand.start()
-    assert not reader.wait_for_removal(200)
-    hand.join()
+    before = chip.command_log.count(IN_LIST_PASSIVE_TARGET)
+    assert reader.wait_for_removal(0)
+    assert chip.command_log.count(IN_LIST_PASSIVE_TARGET) == before + 3
 
 
 def test_a_line_that_is_unplugged_is_reader_lost_and_opens_again(
@@ -247,6 +239,19 @@ def test_a_chip_that_hangs_is_reader_lost_in_time(chip: VirtualPn532, card: Scri
         reader.wait_for_card(0)
 
 
+@pytest.mark.parametrize(
+    ("status", "error"), [(0x0D, ReaderLost), (0x2D, ReaderLost), (0x01, CardLost), (0x0B, CardLost), (0x27, CardLost)]
+)
+def test_a_chip_error_is_the_readers_fault_or_the_cards(
+    chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader, status: int, error: type[Exception]
+) -> None:
+    chip.present(card)
+    reader.wait_for_card(1000)
+    chip.fail_exchanges(status)
+    with pytest.raises(error, match=f"chip error {status:02X}"):
+        reader.transmit(SELECT_PPSE, 1000)
+
+
 def test_closing_brings_the_chip_back_to_115200_with_its_field_off(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
@@ -256,6 +261,7 @@ def test_closing_brings_the_chip_back_to_115200_with_its_field_off(
     reader.close()
     assert chip.baud == 115200
     assert not chip.field_is_on
+    assert chip.command_log[-3:] == [0x32, 0x10, 0x16]  # field off, baud rate, PowerDown
 
 
 def test_a_second_program_cannot_take_the_line(chip: VirtualPn532, reader: Pn532Reader) -> None:

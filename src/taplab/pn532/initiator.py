@@ -50,6 +50,7 @@ class Initiator:
         self.automatic_rats = True
         self.retry_timeout_us: int | None = 51_200  # RFConfiguration item 2; None waits for ever
         self.listing_retries = 0xFF  # MxRtyPassiveActivation; 0xFF asks for ever
+        self.broken_with: int | None = None  # the status of every InDataExchange, for a chip that is unwell
 
     def field_off(self) -> None:
         self._field.switch(False)
@@ -80,6 +81,8 @@ class Initiator:
 
     def data_exchange(self, tg: int, data: bytes) -> bytes:
         """Status byte, perhaps with MI, and the card's data. Raises RfFault."""
+        if self.broken_with is not None:
+            raise RfFault(self.broken_with)
         target = self._active(tg & 0x07)
         if target.protocol is None:
             return self.communicate_thru(data)

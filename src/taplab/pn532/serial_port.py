@@ -128,6 +128,11 @@ class VirtualPn532:
         with self._lock:
             self._hanging = True
 
+    def fail_exchanges(self, status: int) -> None:
+        """Every InDataExchange ends with this chip error, such as 0D for overheated, until the chip is replugged."""
+        with self._lock:
+            self._chip.initiator.broken_with = status
+
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"!")
