@@ -21,6 +21,7 @@ STATE_WAIT_S = 20.0
 DRAIN_WAIT_S = 30.0
 PRINT_WAIT_S = 10.0
 SLIP_LOOK_EVERY_S = 0.1
+NEXT_CUSTOMER_S = 0.5  # nobody changes cards faster than this
 
 OUTAGE_ROWS = frozenset({"offline_advice", "deferred_advice"})
 
@@ -74,7 +75,8 @@ class Day:
 
     def _morning(self) -> None:
         self._sell("approved online on the PN532", "good_credit", "pn532", 1250, "approved")
-        self._sell("approved online over PC/SC", "good_credit", self._second_reader, 3690, "approved")
+        scene = "approved online on the PN532 again" if self.world.pcsc_missing else "approved online over PC/SC"
+        self._sell(scene, "good_credit", self._second_reader, 3690, "approved")
         self._sell("the account has too little credit left", "low_limit", "pn532", 88_00, "declined")
         self._sell("the card was blocked by its issuer", "blocked", self._second_reader, 500, "declined")
 
@@ -129,6 +131,7 @@ class Day:
             payment = self.register.wait_for(payment_ref, {state}, STATE_WAIT_S)
         finally:
             self.world.remove(reader)
+            time.sleep(NEXT_CUSTOMER_S)
         reason = payment["reason"]
         next_step = reason["next_step"]["zh-CN"] if reason else ""
         self.report.sold.append(Sold(scene, payment_ref, card, reader, amount_minor, payment["state"], next_step))

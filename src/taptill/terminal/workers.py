@@ -190,12 +190,16 @@ class ReaderWorker:
             pause_s = min(pause_s * 2, REOPEN_MAX_S)
 
     def _serve(self) -> None:
+        card_rests = False
         while not self._stopped.is_set():
             if not self._listening.wait(POLL_MS / 1000):
+                # Between sales the card is watched until it is gone, so that the next one is known to be another.
+                card_rests = card_rests and not self._reader.wait_for_removal(POLL_MS)
                 continue
             presentation = self._reader.wait_for_card(POLL_MS)
             if presentation is None or not self._listening.is_set():
                 continue
+            card_rests = True
             self._forget_old_decisions()
             self._post(CardSeen(self.url, presentation))
             self._answer_decision()
