@@ -10,6 +10,7 @@ from tests.terminal.shop import CONFIG, Shop, absent_host, good_host, reply, sil
 
 import taptill.card
 from taptill.card.outcome import CryptogramType, OutcomeKind
+from taptill.card.sensitive import SensitiveBytes
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer
 from taptill.receipt.facts import Language
@@ -468,3 +469,16 @@ def test_a_slip_speaks_the_language_the_card_prefers_and_else_the_shops(shop: Sh
     english = tapped(OutcomeKind.ONLINE_REQUEST)
     shop.sell(replace(english, data=dict(english.data) | {0x5F2D: b"deenzh"}))
     assert [printed.language for printed in shop.printed] == [Language.ZH, Language.EN]
+
+
+def test_a_card_whose_data_make_no_message_costs_one_more_tap(shop: Shop) -> None:
+    ref = shop.arm().payment_ref or ""
+    good = tapped(OutcomeKind.ONLINE_REQUEST)
+    shop.tap(replace(good, data={tag: value for tag, value in good.data.items() if tag != 0x9F10}))
+    assert (shop.told[-1].state, shop.told[-1].message) == ("armed", "card-data-malformed")
+    assert good.number is not None
+    short = replace(good, number=replace(good.number, pan=SensitiveBytes(b"62")))
+    shop.tap(short)
+    assert shop.told[-1].message == "card-data-malformed"
+    shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
+    assert shop.state(ref) == "approved"

@@ -190,10 +190,9 @@ def _decided(rows: Rows, entry: e.TransactionDecided) -> Rows:
     return _standing(with_rows(rows, transaction=decided), act)
 
 
-def _owed(rows: Rows, seq: int, entry: e.DebtOwed) -> Rows:
-    if rows.debt is not None:
-        raise ImpossibleEntry("it is owed already", where=f"debt {entry.debt}")
-    debt = DebtRow(
+def new_debt(entry: e.DebtOwed, seq: int, wire: bytes | None = None) -> DebtRow:
+    """A debt as it begins. A `Shelf` keeps it without its bytes."""
+    return DebtRow(
         debt=entry.debt,
         payment_ref=entry.payment_ref,
         transaction=entry.transaction,
@@ -207,9 +206,15 @@ def _owed(rows: Rows, seq: int, entry: e.DebtOwed) -> Rows:
         last_result="",
         created_at_ms=entry.at_ms,
         created_seq=seq,
-        wire=None,
+        wire=wire,
         token=entry.token,
     )
+
+
+def _owed(rows: Rows, seq: int, entry: e.DebtOwed) -> Rows:
+    if rows.debt is not None:
+        raise ImpossibleEntry("it is owed already", where=f"debt {entry.debt}")
+    debt = new_debt(entry, seq)
     rows, before = with_rows(rows, debt=debt), rows.transaction
     if entry.row in ADVICE_ROWS:
         _refuse_second_attempt(before)

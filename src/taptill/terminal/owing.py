@@ -21,27 +21,6 @@ FORWARD_TIMER = "forward"
 _RETRIES = {Verdict.TRY_LATER, Verdict.IN_DOUBT, Verdict.SIGN_ON_FIRST}
 
 
-def owe(entry: e.DebtOwed, seq: int, wire: bytes) -> DebtRow:
-    """A debt that was just synced, as the journal will read it back."""
-    return DebtRow(
-        debt=entry.debt,
-        payment_ref=entry.payment_ref,
-        transaction=entry.transaction,
-        row=entry.row,
-        state="open",
-        stan=entry.stan,
-        batch=entry.batch,
-        key_counter=entry.key_counter,
-        amount_minor=entry.amount_minor,
-        attempts=0,
-        last_result="",
-        created_at_ms=entry.at_ms,
-        created_seq=seq,
-        wire=wire,
-        token=entry.token,
-    )
-
-
 def forward(desk: Desk) -> list[Effect]:
     """Every debt that may leave now, the oldest first, up to the profile's window."""
     if desk.breaker.open or not desk.signed_on or desk.storage_fault:

@@ -7,13 +7,17 @@ from the kernel's result to the sealing, in this file's hands only.
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from taptill.amount.money import CURRENCIES, Money
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import TapRequest
+from taptill.card.sensitive import mask_pan
 from taptill.credential.credential import Credential
-from taptill.credential.seal_card import seal_card
+from taptill.credential.seal_card import UnusableCardNumber, seal_card
 from taptill.decision.decide import ApproveOffline, Decision, Decline, Defer, GoOnline, TapAgain, choose_way, judge
-from taptill.host.compose import RequestFacts, compose
+from taptill.host.codec import MalformedMessage
+from taptill.host.compose import ComposeError, RequestFacts, compose
 from taptill.host.exchange import HostRequest
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
@@ -79,7 +83,11 @@ def card_done(desk: Desk, done: CardDone) -> list[Effect]:
         _wipe(done.card)
         desk.cancel_wanted = None
         return drop(desk, done.payment_ref, "cancelled")
-    return _act(desk, done, _judge(desk, done.card))
+    try:
+        return _act(desk, done, _judge(desk, done.card))
+    except (UnusableCardNumber, ComposeError, MalformedMessage):
+        # What the card gave makes no message: it costs this customer one more try, and the terminal nothing.
+        return _act(desk, done, TapAgain("card-data-malformed"))
 
 
 def _judge(desk: Desk, card: CardRead) -> Decision:
@@ -107,7 +115,8 @@ def _act(desk: Desk, done: CardDone, decision: Decision) -> list[Effect]:
 def _declined(desk: Desk, done: CardDone, reason: str) -> list[Effect]:
     masked = ""
     if done.card.number is not None:
-        masked = _seal(desk, done, desk.take_key_counter()).masked_pan
+        masked = mask_pan(done.card.number.pan.reveal().decode("ascii"))
+        _wipe(done.card)
     entry = e.TransactionDecided(
         **desk.stamp(),
         payment_ref=done.payment_ref,
@@ -123,50 +132,59 @@ def _declined(desk: Desk, done: CardDone, reason: str) -> list[Effect]:
     return [Append((Pending(desk.with_state(entry)),))]
 
 
+class _Tapped(TypedDict):
+    """What an intent and an advice say alike about the tap and its message."""
+
+    at_ms: int
+    trust: int
+    payment_ref: str
+    state: str
+    transaction: str
+    row: str
+    stan: int
+    batch: int
+    key_counter: int
+    amount_minor: int
+    token: str
+    masked_pan: str
+    reader: str
+    card_facts: dict[str, str]
+    wire_digest: str
+
+
 def _go_online(desk: Desk, done: CardDone) -> list[Effect]:
-    transaction = f"{done.payment_ref}/1"
-    counter = desk.take_key_counter()
-    credential = _seal(desk, done, counter)
-    request = _message(desk, done, credential, "sale", b"")
-    entry = e.ExchangeIntended(
-        **desk.stamp(),
-        payment_ref=done.payment_ref,
-        state="",
-        transaction=transaction,
-        row="sale",
-        stan=request.key.stan,
-        batch=request.key.batch,
-        key_counter=counter,
-        amount_minor=desk.payments[done.payment_ref].amount_minor,
-        token=credential.token.hex(),
-        masked_pan=credential.masked_pan,
-        reader=done.reader,
-        card_facts=card_facts(done.card),
-        wire_digest=wire_digest(request.wire),
-    )
-    desk.outbox[transaction] = request
-    return [
-        Tell(done.payment_ref, PaymentState.READING.value, "card-read"),
-        Append((Pending(desk.with_state(entry), request.wire),)),
-    ]
+    request, tapped = _compose(desk, done, "sale", b"")
+    desk.outbox[tapped["transaction"]] = request
+    return _commit(desk, e.ExchangeIntended(**tapped), request)
 
 
 def _owe_advice(desk: Desk, done: CardDone, row: str, response_code: bytes, reason: str) -> list[Effect]:
-    counter = desk.take_key_counter()
-    credential = _seal(desk, done, counter)
+    request, tapped = _compose(desk, done, row, response_code)
+    debt = f"{tapped['transaction']}/advice"
+    desk.outbox[debt] = request
+    return _commit(desk, e.DebtOwed(**tapped, debt=debt, reason=reason), request)
+
+
+def _commit(desk: Desk, entry: e.ExchangeIntended | e.DebtOwed, request: HostRequest) -> list[Effect]:
+    """The card may go; the message may leave once the entry is on the disk."""
+    return [
+        Tell(entry.payment_ref, PaymentState.READING.value, "card-read"),
+        Append((Pending(desk.with_state(entry), request.wire),)),
+    ]
+
+
+def _compose(desk: Desk, done: CardDone, row: str, response_code: bytes) -> tuple[HostRequest, _Tapped]:
+    credential = _seal(desk, done, desk.take_key_counter())
     request = _message(desk, done, credential, row, response_code)
-    debt = f"{done.payment_ref}/1/advice"
-    entry = e.DebtOwed(
+    return request, _Tapped(
         **desk.stamp(),
         payment_ref=done.payment_ref,
         state="",
-        debt=debt,
         transaction=f"{done.payment_ref}/1",
         row=row,
-        reason=reason,
         stan=request.key.stan,
         batch=request.key.batch,
-        key_counter=counter,
+        key_counter=credential.key_counter,
         amount_minor=desk.payments[done.payment_ref].amount_minor,
         token=credential.token.hex(),
         masked_pan=credential.masked_pan,
@@ -174,11 +192,6 @@ def _owe_advice(desk: Desk, done: CardDone, row: str, response_code: bytes, reas
         card_facts=card_facts(done.card),
         wire_digest=wire_digest(request.wire),
     )
-    desk.outbox[debt] = request
-    return [
-        Tell(done.payment_ref, PaymentState.READING.value, "card-read"),
-        Append((Pending(desk.with_state(entry), request.wire),)),
-    ]
 
 
 def _seal(desk: Desk, done: CardDone, counter: int) -> Credential:

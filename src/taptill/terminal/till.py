@@ -13,6 +13,7 @@ from taptill.host.exchange import HostReply, Verdict
 from taptill.host.link import ExchangeEnded, LateAnswer, LinkChanged
 from taptill.journal import entries as e
 from taptill.journal.port import Pending, Record
+from taptill.journal.projection import new_debt
 from taptill.terminal import arming, asking, linking, owing, recovering, tapping
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
@@ -136,7 +137,7 @@ class Till:
             case e.PaymentCancelled():
                 return arming.cancelled(desk, entry.payment_ref)
             case e.DebtOwed():
-                desk.debts[entry.debt] = owing.owe(entry, seq, desk.outbox.pop(entry.debt).wire)
+                desk.debts[entry.debt] = new_debt(entry, seq, desk.outbox.pop(entry.debt).wire)
             case e.DebtTried():
                 debt = desk.debts[entry.debt]
                 desk.debts[entry.debt] = replace(debt, attempts=debt.attempts + 1, last_result=entry.result)
