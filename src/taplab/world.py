@@ -44,11 +44,17 @@ class World:
     """`with World(directory) as world:`; the terminal runs, `world.ecr_url` is its local API."""
 
     def __init__(
-        self, directory: Path, progress: Progress = lambda line: None, real_readers: Sequence[str] = ()
+        self,
+        directory: Path,
+        progress: Progress = lambda line: None,
+        real_readers: Sequence[str] = (),
+        *,
+        pcsc: bool = True,
     ) -> None:
+        """`real_readers` are URLs beside the lab's own; without `pcsc` the PN532 is all the lab has."""
         self.directory = directory.resolve()
         self.holders: dict[str, CardHolder] = {}
-        self.pcsc_missing = ""
+        self.pcsc_missing = "" if pcsc else "not asked for"
         self.ecr_url = ""
         self._progress = progress
         self._real_readers = tuple(real_readers)
@@ -79,7 +85,8 @@ class World:
         self.printer = self._stack.enter_context(LabPrinter(self.directory / "receipts", columns=32))
         self._progress("readers")
         self._start_pn532()
-        self._start_pcsc()
+        if not self.pcsc_missing:
+            self._start_pcsc()
         self._write_config()
         self._terminal = Child(
             "terminal",

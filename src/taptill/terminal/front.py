@@ -8,8 +8,9 @@ states that are not journaled (reading, and a word for the customer) are laid ov
 from __future__ import annotations
 
 import itertools
-import queue
-from collections.abc import Callable, Iterator
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from taptill.terminal.events import ArmRequested, CancelRequested, Event
 from taptill.terminal.payment import Payment, fold_all
 
 ANSWER_WAIT_S = 5.0
-NEWS_MAX = 1_000
+REMEMBERED_NEWS_MAX = 1_000
 
 
 class HealthView(TypedDict):
@@ -52,11 +53,12 @@ class Front:
     def __init__(self, post: Callable[[Event], None], journal: JournalReader, health: Callable[[], HealthView]) -> None:
         self._post = post
         self._journal = journal
+        self._reading = threading.Lock()  # a journal reader is used by one thread at a time
         self.health = health
         self._tickets = itertools.count(1)
         self._waiting: dict[int, Future[Answer]] = {}
         self._latest: dict[str, Tell] = {}
-        self._listeners: list[queue.Queue[Tell]] = []
+        self._listeners: list[Callable[[Tell], None]] = []
 
     def arm(self, client_ref: str, amount_minor: int, currency: str, digest: str) -> Answer:
         """Raises TerminalBusy."""
@@ -85,36 +87,48 @@ class Front:
 
     def tell(self, news: Tell) -> None:
         self._latest[news.payment_ref] = news
-        while len(self._latest) > NEWS_MAX:
+        while len(self._latest) > REMEMBERED_NEWS_MAX:
             self._latest.pop(next(iter(self._latest)))
-        for listener in list(self._listeners):
-            if not listener.full():
-                listener.put_nowait(news)
+        for hear in list(self._listeners):
+            hear(news)
 
     @contextmanager
-    def news(self) -> Iterator[queue.Queue[Tell]]:
-        """A queue that receives every `Tell` while the context is open; a listener that does not read loses news."""
-        listener: queue.Queue[Tell] = queue.Queue(NEWS_MAX)
-        self._listeners.append(listener)
+    def listening(self, hear: Callable[[Tell], None]) -> Iterator[None]:
+        """`hear` gets every `Tell` while the context is open, on the loop's thread: it neither blocks nor raises."""
+        self._listeners.append(hear)
         try:
-            yield listener
+            yield
         finally:
-            self._listeners.remove(listener)
+            self._listeners.remove(hear)
 
     def latest(self, payment_ref: str) -> Tell | None:
         return self._latest.get(payment_ref)
 
     def payment(self, payment_ref: str) -> Payment | None:
         """As journaled. Raises JournalError."""
-        entries = (record.entry for record in self._journal.records(payment_ref))
+        with self._reading:
+            entries = [record.entry for record in self._journal.records(payment_ref)]
         return fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
 
     def payment_ref_of(self, client_ref: str) -> str | None:
-        row = self._journal.payment_of_client(client_ref)
+        """Raises JournalError."""
+        with self._reading:
+            row = self._journal.payment_of_client(client_ref)
         return row.payment_ref if row else None
 
-    def payment_refs(self) -> list[str]:
-        return [row.payment_ref for row in self._journal.payments()]
+    def latest_payment_refs(self, count_max: int) -> list[str]:
+        """The newest last. Raises JournalError."""
+        with self._reading:
+            rows = self._journal.payments()
+        return [row.payment_ref for row in rows[-count_max:]]
+
+    def payments_by_state(self) -> Mapping[str, int]:
+        """Raises JournalError."""
+        with self._reading:
+            rows = self._journal.payments()
+        return Counter(row.state for row in rows)
 
     def open_debts(self) -> list[DebtRow]:
-        return list(self._journal.open_debts())
+        """Open and parked ones. Raises JournalError."""
+        with self._reading:
+            return list(self._journal.open_debts())

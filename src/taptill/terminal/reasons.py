@@ -50,6 +50,19 @@ REASONS: dict[str, Reason] = {
     "journal-not-writable": _same(
         "终端存储故障，未扣款", "the terminal cannot store, nothing was charged", "请联系技术人员", "call a technician"
     ),
+    "counter-busy": _same(
+        "柜台还有一笔未结束", "another payment is at the counter", "请先完成或取消它", "finish or cancel it first"
+    ),
+    "client-ref-used": _same(
+        "此单号已用于另一笔付款", "this reference names another payment", "请查看那笔付款", "look at that payment"
+    ),
+    "too-late-to-cancel": _same(
+        "已发往银行，无法取消", "too late to cancel, it was sent", "请等待结果", "wait for the result"
+    ),
+    "currency-not-accepted": _same(
+        "本终端不收此币种", "this currency is not taken here", "请换币种", "ask for another currency"
+    ),
+    "amount-not-positive": _same("金额必须大于零", "nothing to pay", "请重新输入金额", "enter the amount again"),
     "silent": _same("银行未答复，结果未知", "the bank did not answer, result unknown", *_ASKING),
     "asking-the-bank": _same("正在向银行查询结果", "asking the bank for the result", *_ASKING),
     "not-sent": _same("网络不通，交易未发出", "no network, nothing was sent", *_NOTHING_CHARGED),

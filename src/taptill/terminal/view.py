@@ -67,6 +67,39 @@ class PaymentView(TypedDict):
     debts: list[DebtView]
 
 
+class PaymentsView(TypedDict):
+    """The newest last."""
+
+    payments: list[PaymentView]
+
+
+class DebtsView(TypedDict):
+    debts: list[DebtView]
+
+
+class ErrorView(TypedDict):
+    """`code` is stable; `reason` has texts for people where somebody at the counter has to act."""
+
+    code: str
+    what: str
+    next_step: str
+    reason: ReasonView | None
+
+
+class RefusalView(TypedDict):
+    """`payment` is the one that stands in the way, or is asked about."""
+
+    error: ErrorView
+    payment: PaymentView | None
+
+
+def refusal_view(code: str, payment: PaymentView | None, profile: Profile) -> RefusalView:
+    """What the till refused, by the word it gave."""
+    reason = explain_reason(code, profile)
+    error = ErrorView(code=code, what=reason.cashier.en, next_step=reason.next_step.en, reason=_reason(code, profile))
+    return RefusalView(error=error, payment=payment)
+
+
 def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None, profile: Profile) -> PaymentView:
     """`latest` overlays what is not journaled: that a card is being read, and a word for the customer."""
     state = payment.state.value

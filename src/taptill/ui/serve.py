@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 
@@ -10,8 +11,8 @@ from starlette.applications import Starlette
 
 from taptill.errors import ConfigError
 
-START_WAIT_S = 10.0
 STOP_WAIT_S = 3.0
+CONNECTIONS_MAX = 128
 
 
 class WebFaces:
@@ -19,6 +20,7 @@ class WebFaces:
 
     def __init__(self, app: Starlette, listen: str) -> None:
         host, _, port = listen.rpartition(":")
+        _refuse_other_than_loopback(host, listen)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +29,15 @@ class WebFaces:
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot listen on {listen!r}: {error}", where="ecr_listen") from error
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_graceful_shutdown=1,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
@@ -40,3 +50,13 @@ class WebFaces:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(STOP_WAIT_S)
+
+
+def _refuse_other_than_loopback(host: str, listen: str) -> None:
+    """These faces ask nobody who they are, so they are for programs of this machine."""
+    try:
+        if ipaddress.IPv4Address(host).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise ConfigError(f"{listen!r} is no address of this machine's loopback", where="ecr_listen", next_step="127.0.0.1")

@@ -7,44 +7,42 @@ conflict that names the payment. No verb sets a state: it asks the loop and show
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import queue
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from importlib.metadata import version
 from importlib.resources import files
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from taptill.amount.money import CNY, AmountError, Money
 from taptill.errors import TapTillError
 from taptill.host.profile import Profile
 from taptill.terminal.effects import Answer
-from taptill.terminal.front import Front
-from taptill.terminal.view import PaymentView, debt_view, payment_view
+from taptill.terminal.front import Front, HealthView
+from taptill.terminal.view import (
+    DebtsView,
+    ErrorView,
+    PaymentsView,
+    PaymentView,
+    RefusalView,
+    debt_view,
+    payment_view,
+    refusal_view,
+)
+from taptill.ui.ecr.news import payment_events
+from taptill.ui.ecr.openapi import Operation, describe
+from taptill.ui.ecr.orders import BadRequest, BodyTooLarge, NewPayment, digest_of, idempotency_key, read_new_payment
 
-EVENT_WAIT_S = 2.0
-BODY_OCTETS_MAX = 16_384
-_CONFLICTS = {"client-ref-used", "counter-busy", "too-late-to-cancel"}
+PAYMENTS_SHOWN_MAX = 50
+STREAMS_MAX = 32
+_STATUS = {"journal-not-writable": 503, "currency-not-accepted": 422}  # any other refusal is a conflict
+_COUNTER = (400, 409, 503)
 
-
-class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /v1/payments`. `client_ref` is the register's own name for it, unique per payment."""
-
-    amount_minor: int
-    currency: str = CNY.letters
-    client_ref: str = ""
-
-
-class BadRequest(TapTillError):
-    """The register sent something this API does not take."""
-
-    code = 7002
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class EcrApi:
@@ -53,45 +51,55 @@ class EcrApi:
     def __init__(self, front: Front, profile: Profile) -> None:
         self._front = front
         self._profile = profile
+        self._streams = 0
 
     def app(self) -> Starlette:
+        endpoints: dict[tuple[str, str], Endpoint] = {
+            ("POST", "/v1/payments"): self._arm,
+            ("GET", "/v1/payments"): self._find,
+            ("GET", "/v1/payments/{ref}"): self._show,
+            ("POST", "/v1/payments/{ref}/cancel"): self._cancel,
+            ("GET", "/v1/debts"): self._debts,
+            ("GET", "/v1/health"): self._health,
+            ("GET", "/v1/events"): self._events,
+            ("GET", "/metrics"): self._show_metrics,
+        }
         routes = [
-            Route("/", self._kiosk),
-            Route("/v1/payments", _guarded(self._arm), methods=["POST"]),
-            Route("/v1/payments", _guarded(self._find), methods=["GET"]),
-            Route("/v1/payments/{ref}", _guarded(self._show)),
-            Route("/v1/payments/{ref}/cancel", _guarded(self._cancel), methods=["POST"]),
-            Route("/v1/debts", _guarded(self._debts)),
-            Route("/v1/health", _guarded(self._health)),
-            Route("/v1/events", self._events),
+            Route(each.path, partial(_answered, endpoints[each.method, each.path]), methods=[each.method])
+            for each in OPERATIONS
         ]
-        return Starlette(routes=routes)
+        pages = [Route("/", self._kiosk), Route("/openapi.json", self._describe)]
+        return Starlette(routes=[*pages, *routes], exception_handlers={HTTPException: _not_here})
 
     async def _kiosk(self, request: Request) -> Response:
         page = (files("taptill.ui.kiosk") / "page.html").read_text(encoding="utf-8")
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
+    async def _describe(self, request: Request) -> Response:
+        return JSONResponse(describe(OPERATIONS, version("taptill")))
+
     async def _arm(self, request: Request) -> Response:
-        key = _idempotency_key(request)
-        body = await request.body()
-        wanted = _new_payment(body)
-        Money(wanted.amount_minor)
-        digest = hashlib.sha256(key.encode() + b"\n" + msgspec.json.encode(wanted)).hexdigest()
+        key = idempotency_key(request)
+        wanted = await read_new_payment(request)
         client_ref = wanted.client_ref or key
+        known = await run_in_threadpool(self._front.payment_ref_of, client_ref)
+        digest = digest_of(key, wanted)
         answer = await run_in_threadpool(self._front.arm, client_ref, wanted.amount_minor, wanted.currency, digest)
-        return await self._answered(answer, created=201)
+        return await self._show_answer(answer, done=200 if known else 201)
 
     async def _cancel(self, request: Request) -> Response:
-        _idempotency_key(request)
+        idempotency_key(request)
+        if await self._view(request.path_params["ref"]) is None:
+            return _no_payment(request)
         answer = await run_in_threadpool(self._front.cancel, request.path_params["ref"])
-        return await self._answered(answer, created=200)
+        return await self._show_answer(answer, done=200)
 
-    async def _answered(self, answer: Answer, created: int) -> Response:
+    async def _show_answer(self, answer: Answer, done: int) -> Response:
         view = await self._view(answer.payment_ref) if answer.payment_ref else None
         if answer.refusal is None:
-            return JSONResponse(view, status_code=created)
-        status = 409 if answer.refusal in _CONFLICTS else 422
-        return JSONResponse({"error": {"code": answer.refusal}, "payment": view}, status_code=status)
+            return JSONResponse(view, status_code=done)
+        refused = refusal_view(answer.refusal, view, self._profile)
+        return JSONResponse(refused, status_code=_STATUS.get(answer.refusal, 409))
 
     async def _view(self, payment_ref: str) -> PaymentView | None:
         return await run_in_threadpool(self._view_now, payment_ref)
@@ -104,14 +112,12 @@ class EcrApi:
 
     async def _show(self, request: Request) -> Response:
         view = await self._view(request.path_params["ref"])
-        if view is None:
-            return _error(404, "payment-not-found", f"no payment {request.path_params['ref']}")
-        return JSONResponse(view)
+        return JSONResponse(view) if view is not None else _no_payment(request)
 
     async def _find(self, request: Request) -> Response:
         client_ref = request.query_params.get("client_ref")
         if client_ref is None:
-            refs = await run_in_threadpool(self._front.payment_refs)
+            refs = await run_in_threadpool(self._front.latest_payment_refs, PAYMENTS_SHOWN_MAX)
         else:
             found = await run_in_threadpool(self._front.payment_ref_of, client_ref)
             refs = [found] if found else []
@@ -124,58 +130,84 @@ class EcrApi:
     async def _health(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._front.health))
 
+    async def _show_metrics(self, request: Request) -> Response:
+        from taptill.ui.ecr.metrics import MEDIA_TYPE, metrics_text  # nobody at the counter waits for this import
+
+        return Response(await run_in_threadpool(metrics_text, self._front), media_type=MEDIA_TYPE)
+
     async def _events(self, request: Request) -> Response:
-        return StreamingResponse(self._stream(request), media_type="text/event-stream")
+        if self._streams >= STREAMS_MAX:
+            return _error(503, "too-many-streams", f"{STREAMS_MAX} listeners are connected", "close one of them")
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
-    async def _stream(self, request: Request) -> AsyncIterator[str]:
-        with self._front.news() as news:
-            while not await request.is_disconnected():
-                try:
-                    told = await run_in_threadpool(news.get, True, EVENT_WAIT_S)
-                except queue.Empty:
-                    yield ": still here\n\n"
-                    continue
-                view = await self._view(told.payment_ref)
-                yield f"event: payment\ndata: {msgspec.json.encode(view).decode()}\n\n"
-                await asyncio.sleep(0)
-
-
-def _idempotency_key(request: Request) -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if not 1 <= len(key) <= 255:
-        raise BadRequest(
-            "money verbs need an Idempotency-Key header of 1 to 255 characters",
-            where=f"{request.method} {request.url.path}",
-            next_step=f"send one and keep it over retries, e.g. {secrets.token_hex(8)}",
-        )
-    return key
-
-
-def _new_payment(body: bytes) -> NewPayment:
-    if len(body) > BODY_OCTETS_MAX:
-        raise BadRequest(f"the body has more than {BODY_OCTETS_MAX} bytes", where="POST /v1/payments")
-    try:
-        return msgspec.json.decode(body, type=NewPayment)
-    except msgspec.DecodeError as error:
-        raise BadRequest(str(error), where="POST /v1/payments") from error
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _guarded(endpoint: Endpoint) -> Endpoint:
-    """Declared errors become JSON that says who must act; others stay server errors."""
-
-    async def answer(request: Request) -> Response:
+    async def _stream(self) -> AsyncIterator[str]:
+        self._streams += 1
         try:
-            return await endpoint(request)
-        except (BadRequest, AmountError) as error:
-            return _error(400, str(error.code), str(error), error.next_step)
-        except TapTillError as error:
-            return _error(503, str(error.code), str(error), error.next_step)
-
-    return answer
+            async for event in payment_events(self._front, self._view):
+                yield event
+        finally:
+            self._streams -= 1
 
 
-def _error(status: int, code: str, what: str, next_step: str = "") -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "what": what, "next_step": next_step}}, status_code=status)
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/payments",
+        "Arm the terminal for a payment; 201 when new, 200 when it is the same request again",
+        PaymentView,
+        statuses=(200, 201),
+        refusals=(*_COUNTER, 413, 422),
+        body=NewPayment,
+        needs_key=True,
+    ),
+    Operation(
+        "GET",
+        "/v1/payments",
+        f"The newest {PAYMENTS_SHOWN_MAX} payments, or the one the register named so",
+        PaymentsView,
+        refusals=(503,),
+        query={"client_ref": "the register's own name for a payment"},
+    ),
+    Operation("GET", "/v1/payments/{ref}", "A payment as it stands", PaymentView, refusals=(404, 503)),
+    Operation(
+        "POST",
+        "/v1/payments/{ref}/cancel",
+        "End a payment of which nothing was sent",
+        PaymentView,
+        refusals=(*_COUNTER, 404),
+        needs_key=True,
+    ),
+    Operation("GET", "/v1/debts", "What the terminal owes the acquirer", DebtsView, refusals=(503,)),
+    Operation("GET", "/v1/health", "Whether a sale can start, and what is in the way", HealthView),
+    Operation("GET", "/v1/events", "One server-sent event `payment` per change", "text/event-stream", refusals=(503,)),
+    Operation("GET", "/metrics", "Figures in Prometheus' text format", "text/plain", refusals=(503,)),
+)
+
+
+async def _answered(endpoint: Endpoint, request: Request) -> Response:
+    """Declared errors become JSON that says what to do; others stay server errors."""
+    try:
+        return await endpoint(request)
+    except BodyTooLarge as error:
+        return _error(413, str(error.code), str(error), error.next_step)
+    except BadRequest as error:
+        return _error(400, str(error.code), str(error), error.next_step)
+    except TapTillError as error:
+        return _error(503, str(error.code), str(error), error.next_step)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    where = f"{request.method} {request.url.path}"
+    return _error(error.status_code, "not-here", f"{where}: {error.detail}", "see /openapi.json", error.headers)
+
+
+def _no_payment(request: Request) -> Response:
+    return _error(404, "payment-not-found", f"no payment {request.path_params['ref']}")
+
+
+def _error(
+    status: int, code: str, what: str, next_step: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    error = ErrorView(code=code, what=what, next_step=next_step, reason=None)
+    return JSONResponse(RefusalView(error=error, payment=None), status_code=status, headers=headers)
