@@ -102,14 +102,16 @@ class Loop:
         workers: list[Worker] = [self._journal, *self._readers.values(), *([self._printer] if self._printer else [])]
         for worker in workers:
             worker.thread.start()
-        self._handle(Started())
-        while self._next():
-            pass
-        self._link.close()
-        for worker in workers:
-            worker.stop()
-        for worker in workers:
-            worker.thread.join(STOP_WAIT_S)
+        try:
+            self._handle(Started())
+            while self._next():
+                pass
+        finally:
+            self._link.close()
+            for worker in workers:
+                worker.stop()
+            for worker in workers:
+                worker.thread.join(STOP_WAIT_S)
 
     def _next(self) -> bool:
         try:

@@ -32,7 +32,8 @@ log = logging.getLogger("taptill")
 EVENTS_GROUPED_MAX = 64
 CHECKPOINT_IDLE_S = 5.0
 PRINT_RETRY_S = 2.0
-PRINT_TRIES_MAX = 30
+PRINT_TRIES_MAX = 900  # half an hour: somebody has to fetch a roll
+SLIP_IMPOSSIBLE = "fault of this program"
 POLL_MS = 200
 DECISION_WAIT_S = 2.0
 REOPEN_MIN_S = 0.2
@@ -99,6 +100,9 @@ class JournalWorker:
         except TapTillError as error:
             log.error("journal: %s", error)
             return NotRecorded(pending, str(error))
+        except Exception as error:
+            log.exception("journal: a fault of this program")
+            return NotRecorded(pending, type(error).__name__)
 
 
 class PrinterWorker:
@@ -121,8 +125,12 @@ class PrinterWorker:
     def _run(self) -> None:
         while (job := self._inbox.get()) is not None:
             facts, language = job
-            octets = render_escpos(compose(facts, language))
-            self._post(Printed(facts.payment_ref, self._print(octets)))
+            try:
+                verdict = self._print(render_escpos(compose(facts, language)))
+            except Exception:
+                log.exception("printer: no slip for payment %s", facts.payment_ref)
+                verdict = SLIP_IMPOSSIBLE
+            self._post(Printed(facts.payment_ref, verdict))
 
     def _print(self, octets: bytes) -> str:
         """Only what surely did not come out is tried again: a slip must not come out twice."""
@@ -183,8 +191,12 @@ class ReaderWorker:
             except ReaderLost as error:
                 log.warning("reader %s: %s", self.url, error)
                 self._post(ReaderChanged(self.url, False, str(error)))
+            except Exception as error:
+                log.exception("reader %s: a fault of this program", self.url)
+                self._post(ReaderChanged(self.url, False, type(error).__name__))
             finally:
                 self._reader.close()
+            self._answer_late_decisions()
             if self._stopped.wait(pause_s):
                 return
             pause_s = min(pause_s * 2, REOPEN_MAX_S)
@@ -192,30 +204,40 @@ class ReaderWorker:
     def _serve(self) -> None:
         card_rests = False
         while not self._stopped.is_set():
+            self._answer_late_decisions()
             if not self._listening.wait(POLL_MS / 1000):
                 # Between sales the card is watched until it is gone, so that the next one is known to be another.
                 card_rests = card_rests and not self._reader.wait_for_removal(POLL_MS)
                 continue
             presentation = self._reader.wait_for_card(POLL_MS)
-            if presentation is None or not self._listening.is_set():
+            if presentation is None:
                 continue
             card_rests = True
-            self._forget_old_decisions()
+            if not self._listening.is_set():
+                continue
+            self._answer_late_decisions()
             self._post(CardSeen(self.url, presentation))
-            self._answer_decision()
+            if presentation.cards_in_field == 1:
+                self._await_decision()
 
-    def _forget_old_decisions(self) -> None:
+    def _answer_late_decisions(self) -> None:
+        """A kernel that was asked for after its card had been given up: the payment must not wait for it."""
         while not self._kernels.empty():
-            self._kernels.get()
+            run = self._kernels.get()
+            if run is not None:
+                card = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="card-lost"))
+                self._post(CardDone(self.url, run.payment_ref, card))
 
-    def _answer_decision(self) -> None:
+    def _await_decision(self) -> None:
         """The loop either wants this card read or does not; both end with the card still to be taken away."""
         try:
             run = self._kernels.get(timeout=DECISION_WAIT_S)
         except queue.Empty:
             return
-        if run is None:
-            return
+        if run is not None:
+            self._run_kernel(run)
+
+    def _run_kernel(self, run: RunKernel) -> None:
         card = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="reader-lost"))
         try:
             dialogue = read_card(run.request, self._combinations, self._ca_keys)
