@@ -7,6 +7,7 @@ a TCP printer or a TLS host. Where this machine cannot run pcscd, there is no PC
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,8 @@ from taptill.entropy import SystemEntropy
 from taptill.errors import TapTillError
 
 Progress = Callable[[str], None]
+
+AWAY_S = 0.3
 
 
 class NoSuchReader(TapTillError):
@@ -178,7 +181,9 @@ class World:
         self._holder(reader).present(self.card(card))
 
     def remove(self, reader: str) -> None:
+        """Take the card away, far enough for the reader to notice: one that is back sooner was never gone."""
         self._holder(reader).remove()
+        time.sleep(AWAY_S)
 
     def _holder(self, reader: str) -> CardHolder:
         holder = self.holders.get(reader)

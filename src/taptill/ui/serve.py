@@ -26,7 +26,7 @@ class WebFaces:
         try:
             self._socket.bind((host, int(port)))
             self._socket.listen()  # who connects before the server runs waits in the backlog
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ConfigError(f"cannot listen on {listen!r}: {error}", where="ecr_listen") from error
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(

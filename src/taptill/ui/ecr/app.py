@@ -15,9 +15,10 @@ from importlib.resources import files
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from taptill.errors import TapTillError
 from taptill.host.profile import Profile
@@ -189,11 +190,21 @@ async def _answered(endpoint: Endpoint, request: Request) -> Response:
     try:
         return await endpoint(request)
     except BodyTooLarge as error:
-        return _error(413, str(error.code), str(error), error.next_step)
+        # Without this the rest of the body would still be received, however long it is.
+        return _error(413, str(error.code), str(error), error.next_step, {"Connection": "close"})
     except BadRequest as error:
         return _error(400, str(error.code), str(error), error.next_step)
     except TapTillError as error:
         return _error(503, str(error.code), str(error), error.next_step)
+    except ClientDisconnect:
+        return _NoAnswer()
+
+
+class _NoAnswer(Response):
+    """Whoever asked has gone in the middle of the request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return
 
 
 async def _not_here(request: Request, error: Exception) -> Response:

@@ -55,7 +55,7 @@ def idempotency_key(request: Request) -> str:
 
 
 async def read_new_payment(request: Request) -> NewPayment:
-    """Raises BadRequest naming the field, BodyTooLarge."""
+    """Raises BadRequest naming the field, BodyTooLarge, ClientDisconnect."""
     try:
         return msgspec.json.decode(await _read_body(request), type=NewPayment)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
