@@ -27,7 +27,8 @@ class DataElement:
     format: Format = Format.BINARY
 
 
-SENSITIVE_TAGS = frozenset({0x5A, 0x57, 0x56, 0x9F6B, 0x5F20, 0x9F0B, 0x9F1F, 0x9F20})
+# 9F5E, the data storage identifier of C-2, is the card number with its sequence number (EMV Book C-2, DS ID).
+SENSITIVE_TAGS = frozenset({0x5A, 0x57, 0x56, 0x9F6B, 0x5F20, 0x9F0B, 0x9F1F, 0x9F20, 0x9F5E})
 
 _NUMERIC = {
     0x5F24: "Application Expiration Date",
