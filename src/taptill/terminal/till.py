@@ -51,6 +51,8 @@ class Till:
             return []
         effects = self._dispatch(event)
         self._mark_writing(effects)
+        if isinstance(event, Recorded | NotRecorded):
+            effects += self._release()
         return effects
 
     def _dispatch(self, event: Event) -> list[Effect]:  # noqa: C901 one line per event
@@ -104,7 +106,7 @@ class Till:
             self.desk.storage_fault = ""
         for record in event.records:
             effects += self._apply(record)
-        return [*effects, *self._release()]
+        return effects
 
     def _release(self) -> list[Effect]:
         """Events that waited for the disk, in their order."""
@@ -210,13 +212,16 @@ class Till:
         dropped = tuple(p for p in event.pending if isinstance(p.entry, e.PaymentArmed | e.ExchangeIntended))
         self._written(dropped)
         self.desk.unsaved += tuple(p for p in event.pending if p not in dropped)
-        effects: list[Effect] = [SetTimer(STORE_TIMER, STORE_RETRY_MS)] if self.desk.unsaved else []
+        effects: list[Effect] = [SetTimer(STORE_TIMER, STORE_RETRY_MS)]
         for pending in dropped:
             effects += self._drop_intent(pending.entry)
-        return [*effects, *self._release()]
+        return effects
 
     def _store_again(self) -> list[Effect]:
+        """What was refused is written again. With nothing to write, the next sale shows whether the disk is back."""
         unsaved, self.desk.unsaved = self.desk.unsaved, ()
+        if not unsaved:
+            self.desk.storage_fault = ""
         self._written(unsaved)
         return [Append(unsaved)] if unsaved else []
 
