@@ -62,6 +62,7 @@ class World:
         self._progress = progress
         self._real_readers = tuple(real_readers)
         self._cards: dict[str, Card] = {}
+        self._held: set[str] = set()  # readers with a card
         self._stack = ExitStack()
         self.files: LabFiles
         self.network: LabNetwork
@@ -179,11 +180,14 @@ class World:
     def present(self, reader: str, card: str) -> None:
         """Hold a card to a reader, by URL and name."""
         self._holder(reader).present(self.card(card))
+        self._held.add(reader)
 
     def remove(self, reader: str) -> None:
         """Take the card away, far enough for the reader to notice: one that is back sooner was never gone."""
         self._holder(reader).remove()
-        time.sleep(AWAY_S)
+        if reader in self._held:
+            self._held.remove(reader)
+            time.sleep(AWAY_S)
 
     def _holder(self, reader: str) -> CardHolder:
         holder = self.holders.get(reader)

@@ -36,8 +36,7 @@ class Played:
 def day(tmp_path_factory: pytest.TempPathFactory) -> Played:
     with World(tmp_path_factory.mktemp("lab")) as world:
         report = Day(world, lambda line: None).play()
-        played = Played(world, report, as_json(report, world))
-    return played
+        return Played(world, report, as_json(report, world))
 
 
 def test_the_day_went_well(day: Played) -> None:

@@ -27,7 +27,7 @@ def register(world: World) -> Iterator[Register]:
     register.wait_until("ready", True, WAIT_S)
     yield register
     world.network.up()
-    world.holders[world.reader("pn532")].remove()
+    world.remove(world.reader("pn532"))
     if ref := register.health()["at_counter"]:
         register.call("POST", f"/v1/payments/{ref}/cancel", key="clean up")
     register.wait_until("at_counter", None, WAIT_S)
