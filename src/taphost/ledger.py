@@ -107,8 +107,13 @@ class Decision:
 
 def decide_financial(request: Financial, presentation: Presentation | None, known: Known) -> Decision:
     """A sale or advice. `presentation` is None where there was no card to look at, or field 55 was not enough."""
-    if known.original is not None:
+    if known.original is not None and known.original.state is not EntryState.REVERSED:
         return _repeat(known.original, request.fingerprint)
+    if known.original is not None and known.original.fingerprint == request.fingerprint:
+        # Nobody may read an approval out of what was undone since.
+        return Decision(Answer(INVALID_TRANSACTION, remark="REVERSED SINCE"))
+    if known.original is not None:
+        return Decision(Answer(DUPLICATE))
     if known.reversal is not None:
         return _refuse_what_was_reversed(request, presentation, known)
     refusal = _flaw(request, presentation) or _refusal(request, presentation, known)

@@ -77,7 +77,7 @@ def test_an_unknown_code_declines_a_sale_and_leaves_a_debt_open(profile: Profile
 
 def test_a_debt_is_closed_by_the_codes_of_its_row(profile: Profile) -> None:
     assert set(profile.row("reversal").closing_codes) == {"00", "11", "12", "25"}
-    assert set(profile.row("offline_advice").closing_codes) == {"00", "11"}
+    assert set(profile.row("offline_advice").closing_codes) == {"00", "11", "A2", "A4", "A5", "A6"}
     assert profile.row("sale").closing_codes == ()
 
 

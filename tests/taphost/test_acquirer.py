@@ -139,6 +139,14 @@ def test_a_reversal_undoes_and_says_so_again(host: Host) -> None:
     assert host.ask(host.till.pay(amount_minor=100_000)).code == "00"
 
 
+def test_a_sale_that_was_reversed_since_is_not_approved_to_whoever_repeats_it(host: Host) -> None:
+    sale = host.till.pay()
+    assert host.ask(sale).code == "00"
+    assert host.ask(host.till.about("reversal", sale)).code == "00"
+    assert host.ask(sale).code == "12"
+    assert host.captured_minor() == 0
+
+
 def test_a_reversal_of_an_unknown_sale_is_remembered_and_the_sale_refused(host: Host) -> None:
     sale = host.till.pay()
     reversal = host.till.about("reversal", sale)

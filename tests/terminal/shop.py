@@ -98,6 +98,8 @@ def reply(request: HostRequest, code: str = "00", verdict: Verdict = Verdict.APP
     """An authenticated answer to `request`."""
     fields: dict[str, object] = {"row": request.row, "code": code, "verdict": verdict, "stan": request.key.stan}
     fields |= {"auth_code": "123456", "rrn": "000000000042"} if verdict is Verdict.APPROVED else {}
+    if more.get("original_state") == "approved":
+        fields |= {"original_code": "00", "amount_minor": 1250}
     return Replied(HostReply(**(fields | more)), b"evidence")  # type: ignore[arg-type]
 
 
@@ -165,6 +167,7 @@ class Shop:
     answers: dict[int, Answer] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     ran: list[RunKernel] = field(default_factory=list)
+    followed: list[Timestamp] = field(default_factory=list)
     disk_full: bool = False
     disk_slow: bool = False  # what was written is reported only by `disk_catches_up`
     _tickets: int = 0
@@ -233,7 +236,9 @@ class Shop:
                 self._timers[name] = self.clock.now_us + delay_ms * 1000
             case StopTimer(name):
                 self._timers.pop(name, None)
-            case Listen() | StopListening() | FollowClock():
+            case FollowClock(at):
+                self.followed.append(at)
+            case Listen() | StopListening():
                 pass
 
     def _append(self, pending: tuple[Pending, ...]) -> None:

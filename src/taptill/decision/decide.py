@@ -15,10 +15,13 @@ from taptill.decision.risk_budget import RiskBudget, refuses_amount, refuses_tok
 
 
 class HostHealth(Enum):
-    """REACHABLE until proven otherwise: only UNREACHABLE (the breaker is open) opens a way around the host."""
+    """CONNECTING until the host has signed us on or is proven away. Only UNREACHABLE opens a way around the host: one
+    that refuses this terminal is there, and has said no."""
 
+    CONNECTING = "connecting"
     REACHABLE = "reachable"
     UNREACHABLE = "unreachable"
+    REFUSING = "refusing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class TapAgain:
 
 Decision = GoOnline | ApproveOffline | Defer | Decline | TapAgain
 
+HOST_REFUSES = "host-refuses"
+
 _STAYS_ARMED = {
     OutcomeKind.TRY_AGAIN,
     OutcomeKind.SELECT_NEXT,
@@ -84,6 +89,8 @@ def choose_way(
     """Before GPO. A reachable host is always asked; the budgets matter only when it is not."""
     if health is HostHealth.REACHABLE:
         return Way(True, "host-reachable", "host-reachable")
+    if health is not HostHealth.UNREACHABLE:
+        return Way(False, HOST_REFUSES, HOST_REFUSES)
     return Way(
         False,
         refuses_amount(offline, amount_minor, now_ms, time_trusted),
@@ -109,6 +116,8 @@ def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token:
     if way.online:
         return GoOnline()
     refusal = way.deferral_refusal or refuses_token(deferred, token)
+    if refusal == HOST_REFUSES:
+        return Decline(HOST_REFUSES)
     return Decline("host-unreachable") if refusal else Defer()
 
 

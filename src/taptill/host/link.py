@@ -38,7 +38,14 @@ class LinkChanged:
     reason: str = ""
 
 
-LinkEvent = ExchangeEnded | LateAnswer | LinkChanged
+@dataclass(frozen=True, slots=True)
+class LinkBroken:
+    """The link itself failed and will answer nothing any more: the program is wrong and has to start again."""
+
+    reason: str
+
+
+LinkEvent = ExchangeEnded | LateAnswer | LinkChanged | LinkBroken
 PostLinkEvent = Callable[[LinkEvent], None]
 
 

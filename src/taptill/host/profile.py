@@ -78,6 +78,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     icc: str = ""  # which set of icc_sets goes into DE55
     silence: SilenceMeans
     closing_codes: tuple[Code, ...] = ()  # answers after which a debt of this row is closed
+    parking_codes: tuple[Code, ...] = ()  # refusals of the message, not of the card: left to the operator
     unlisted_code: Verdict = Verdict.DECLINED  # an answer code this profile does not know
     shares_original_key: bool = False  # goes out under STAN and batch of the original
     batch_from_host: bool = False  # the answer may name another batch than the question

@@ -121,10 +121,11 @@ class DebtTried(PaymentEntry, frozen=True, kw_only=True, tag="debt_tried"):
 
 
 class DebtClosed(PaymentEntry, frozen=True, kw_only=True, tag="debt_closed"):
-    """An authenticated final answer of the host."""
+    """An authenticated final answer of the host. `taken` is False where it declined a deferred sale."""
 
     debt: str
     code: str
+    taken: bool = True
     rrn: str = ""
     evidence_digest: str = ""
 

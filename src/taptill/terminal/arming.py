@@ -6,6 +6,9 @@ reference is minted once, here. The same request again is answered with the paym
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from taptill.amount.money import AMOUNT_MINOR_MAX
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
 from taptill.terminal.desk import Desk
@@ -25,7 +28,7 @@ def arm(desk: Desk, asked: ArmRequested) -> list[Effect]:
         return [Answer(asked.ticket, desk.at_counter, refusal)]
     payment_ref = desk.take_payment_ref()
     desk.at_counter = payment_ref
-    desk.tickets[payment_ref] = asked.ticket
+    desk.tickets[payment_ref] = [asked.ticket]
     entry = e.PaymentArmed(
         **desk.stamp(),
         payment_ref=payment_ref,
@@ -50,8 +53,8 @@ def _refusal(desk: Desk, asked: ArmRequested) -> str | None:
         return "journal-not-writable"
     if desk.at_counter is not None:
         return "counter-busy"
-    if asked.amount_minor <= 0:
-        return "amount-not-positive"
+    if not 0 < asked.amount_minor <= AMOUNT_MINOR_MAX:
+        return "amount-not-accepted"
     if asked.currency != desk.config.identity.currency:
         return "currency-not-accepted"
     return None
@@ -59,16 +62,20 @@ def _refusal(desk: Desk, asked: ArmRequested) -> str | None:
 
 def armed(desk: Desk, payment_ref: str) -> list[Effect]:
     """The arming is on the disk."""
-    ticket = desk.tickets.pop(payment_ref, None)
     timer = SetTimer(ARM_TIMER + payment_ref, desk.config.arm_expiry_ms)
-    return [timer] if ticket is None else [Answer(ticket, payment_ref), timer]
+    return [*_answers(desk, payment_ref, payment_ref), timer]
+
+
+def _answers(desk: Desk, payment_ref: str, shown_ref: str | None, refusal: str | None = None) -> list[Effect]:
+    """For everybody who waits for this payment."""
+    return [Answer(ticket, shown_ref, refusal) for ticket in desk.tickets.pop(payment_ref, [])]
 
 
 def cancel(desk: Desk, asked: CancelRequested) -> list[Effect]:
     payment = desk.payments.get(asked.payment_ref)
     if payment is None or payment.state not in {PaymentState.ARMED, PaymentState.READING}:
         return [Answer(asked.ticket, asked.payment_ref, "too-late-to-cancel")]
-    desk.tickets[asked.payment_ref] = asked.ticket
+    desk.tickets.setdefault(asked.payment_ref, []).append(asked.ticket)
     if payment.state is PaymentState.READING:
         desk.cancel_wanted = asked.payment_ref
         return []
@@ -94,12 +101,10 @@ def drop(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
 
 def cancelled(desk: Desk, payment_ref: str) -> list[Effect]:
     """The cancellation is on the disk."""
-    ticket = desk.tickets.pop(payment_ref, None)
-    stop = StopTimer(ARM_TIMER + payment_ref)
-    return [stop] if ticket is None else [stop, Answer(ticket, payment_ref)]
+    return [StopTimer(ARM_TIMER + payment_ref), *_answers(desk, payment_ref, payment_ref)]
 
 
 def not_armed(desk: Desk, payment_ref: str) -> list[Effect]:
-    """The arming could not be stored: the payment does not exist."""
-    ticket = desk.tickets.pop(payment_ref, None)
-    return [] if ticket is None else [Answer(ticket, None, "journal-not-writable")]
+    """The arming could not be stored: the payment does not exist, and its number is free again."""
+    desk.counters = replace(desk.counters, next_payment=desk.counters.next_payment - 1)
+    return _answers(desk, payment_ref, None, "journal-not-writable")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
+from taptill.credential.keystore import KeyStoreError
 from taptill.host.compose import OriginalRef, RequestFacts, compose
 from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSent, Replied, Silent, Verdict
 from taptill.journal import entries as e
@@ -25,6 +26,7 @@ DUPLICATE_CODE = "94"
 REASON_NO_ANSWER = "98"
 REASON_BAD_MAC = "A0"
 REASON_OTHER = "06"
+PART_NOT_CONFIRMED = "partial-approval-not-confirmed"
 
 
 def sale_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
@@ -50,7 +52,7 @@ def _answered(desk: Desk, payment_ref: str, reply: HostReply, evidence: bytes) -
             return [decide(desk, payment_ref, "approved", "host", reply.code, reply, evidence)]
         case Verdict.PARTIAL:
             # A lower amount nobody confirmed is not what was shown at the tap (DESIGN 5.12): it is undone.
-            return undo(desk, payment_ref, "partial-approval-not-confirmed")
+            return undo(desk, payment_ref, PART_NOT_CONFIRMED)
         case Verdict.IN_DOUBT | Verdict.DUPLICATE:
             return [decide(desk, payment_ref, "unknown", "host", reply.code, reply, evidence)]
     return [decide(desk, payment_ref, "declined", "host", reply.code, reply, evidence)]
@@ -97,9 +99,12 @@ def query(desk: Desk, payment_ref: str) -> list[Effect]:
     asked = desk.queries.get(payment_ref, 0)
     if asked >= desk.config.host.queries_max:
         return _give_up(desk, payment_ref)
+    try:
+        counter = desk.take_key_counter()
+    except KeyStoreError as error:
+        return desk.storage_failed(error, QUERY_TIMER + payment_ref)
     desk.queries[payment_ref] = asked + 1
     transaction = transaction_of(desk, payment_ref)
-    counter = desk.take_key_counter()
     request = compose(desk.profile, "status_query", _facts(desk, payment_ref, desk.take_stan(), counter), desk.keys)
     name = f"{transaction.name}/query"
     desk.outbox[name] = request
@@ -144,7 +149,7 @@ def _status_told(desk: Desk, payment_ref: str, replied: Replied) -> list[Effect]
     reply = replied.reply
     match reply.original_state:
         case "approved":
-            return [decide(desk, payment_ref, "approved", "status_query", "00", reply, replied.evidence)]
+            return _found_approved(desk, payment_ref, replied)
         case "declined":
             code = reply.original_code
             return [decide(desk, payment_ref, "declined", "status_query", code, reply, replied.evidence)]
@@ -152,6 +157,17 @@ def _status_told(desk: Desk, payment_ref: str, replied: Replied) -> list[Effect]
             # "Not found" proves nothing, the sale may still be on its way; the host remembers the reversal.
             return undo(desk, payment_ref, f"query: {reply.original_state}")
     return _ask_later(desk, payment_ref)
+
+
+def _found_approved(desk: Desk, payment_ref: str, replied: Replied) -> list[Effect]:
+    """The whole amount was approved, or it is undone: nobody has confirmed a part (DESIGN 5.12)."""
+    reply = replied.reply
+    verdict = desk.profile.verdict(desk.profile.row("sale"), reply.original_code)
+    whole = reply.amount_minor == transaction_of(desk, payment_ref).amount_minor
+    if verdict is Verdict.APPROVED and whole:
+        code = reply.original_code
+        return [decide(desk, payment_ref, "approved", "status_query", code, reply, replied.evidence)]
+    return undo(desk, payment_ref, PART_NOT_CONFIRMED)
 
 
 def _ask_later(desk: Desk, payment_ref: str) -> list[Effect]:
@@ -167,7 +183,10 @@ def undo(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
     """The one commit point that turns UNKNOWN into "will be undone"."""
     transaction = transaction_of(desk, payment_ref)
     payment = desk.payments[payment_ref]
-    counter = desk.take_key_counter()
+    try:
+        counter = desk.take_key_counter()
+    except KeyStoreError as error:
+        return [*desk.storage_failed(error, QUERY_TIMER + payment_ref), *_unless_unknown(desk, payment_ref, reason)]
     request = compose(
         desk.profile, "reversal", _facts(desk, payment_ref, transaction.stan, counter, _de39(reason)), desk.keys
     )
@@ -192,6 +211,13 @@ def undo(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
     )
     desk.outbox[debt] = request
     return [Append((Pending(desk.with_state(entry), request.wire),))]
+
+
+def _unless_unknown(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
+    """What cannot be undone at once is UNKNOWN until it can."""
+    if desk.payments[payment_ref].state is PaymentState.UNKNOWN:
+        return []
+    return [decide(desk, payment_ref, "unknown", "terminal", reason)]
 
 
 def _de39(reason: str) -> str:

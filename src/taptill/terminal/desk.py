@@ -7,6 +7,7 @@ already promised to an entry on its way and for the two states that touch no mon
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TypedDict, TypeVar
@@ -17,7 +18,7 @@ from taptill.card.ca_keys import CaKeyStore
 from taptill.card.parameters import Combination
 from taptill.clock import Clock, Trust
 from taptill.credential.dukpt import next_counter
-from taptill.credential.keystore import KeyStore
+from taptill.credential.keystore import KeyStore, KeyStoreError
 from taptill.decision.decide import HostHealth, Way
 from taptill.decision.risk_budget import RiskBudget, RiskLimits
 from taptill.entropy import Entropy
@@ -29,9 +30,15 @@ from taptill.journal.counters import free_stan, stan_after
 from taptill.journal.forwarding import BackOff
 from taptill.journal.port import Counters, DebtRow, JournalReader, Pending
 from taptill.terminal.config import OutageLimits, TerminalConfig
+from taptill.terminal.effects import Effect, SetTimer
 from taptill.terminal.events import Event
 from taptill.terminal.machine import Trigger, replay, step
 from taptill.terminal.payment import ADVICE_ROWS, Payment, trigger_of
+
+STORE_TIMER = "store"
+STORE_RETRY_MS = 1_000
+KEYS_AHEAD = 64
+KEYS_SKIPPED = 256
 
 PaymentEntryT = TypeVar("PaymentEntryT", bound=e.PaymentEntry)
 
@@ -63,10 +70,11 @@ class Desk:
     at_counter: str | None = None
     way: Way | None = None
     cancel_wanted: str | None = None
-    tickets: dict[str, int] = field(default_factory=dict)
+    tickets: dict[str, list[int]] = field(default_factory=dict)
     queries: dict[str, int] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
     back_offs: dict[str, BackOff] = field(default_factory=dict)
+    never_left: set[str] = field(default_factory=set)  # debts whose last try could not be sent
     writing: dict[str, int] = field(default_factory=dict)
     held: list[Event] = field(default_factory=list)
     waits_for_link: str | None = None
@@ -78,7 +86,9 @@ class Desk:
     unsaved: tuple[Pending, ...] = ()
 
     def health(self) -> HostHealth:
-        return HostHealth.UNREACHABLE if self.breaker.open else HostHealth.REACHABLE
+        if self.breaker.open:
+            return HostHealth.REFUSING if self.breaker.refused else HostHealth.UNREACHABLE
+        return HostHealth.REACHABLE if self.signed_on else HostHealth.CONNECTING
 
     def take_stan(self) -> int:
         """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
@@ -92,8 +102,14 @@ class Desk:
         """The next DUKPT counter, never below the key store's own mark. Raises KeyStoreError."""
         counter = next_counter(max(self.counters.next_key_counter, self.keys.counter_floor()) - 1)
         self.keys.reserve(counter)
+        with suppress(KeyStoreError):  # while the disk still takes it: a reversal must not wait for a free block
+            self.keys.reserve(next_counter(counter + KEYS_AHEAD))
         self.counters = replace(self.counters, next_key_counter=counter + 1)
         return counter
+
+    def skip_key_counters(self) -> None:
+        """The host says that it has seen our keys: leave a block unused, as after a restored disk."""
+        self.counters = replace(self.counters, next_key_counter=self.counters.next_key_counter + KEYS_SKIPPED)
 
     def take_payment_ref(self) -> str:
         number = self.counters.next_payment
@@ -105,6 +121,11 @@ class Desk:
         zone = timezone(timedelta(minutes=self.config.identity.utc_offset_minutes))
         at_ms = self.clock.now().unix_ms if unix_ms is None else unix_ms
         return datetime.fromtimestamp(at_ms / 1000, zone)
+
+    def storage_failed(self, error: KeyStoreError, again_timer: str) -> list[Effect]:
+        """The key store could not be written: no sale starts, and what wanted a key asks again."""
+        self.storage_fault = str(error)
+        return [SetTimer(STORE_TIMER, STORE_RETRY_MS), SetTimer(again_timer, STORE_RETRY_MS)]
 
     def stamp(self) -> Stamp:
         """The time for an entry."""

@@ -86,6 +86,13 @@ class Printed:
     verdict: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramFault:
+    """Something that cannot happen did: the terminal stops, and a restart begins from the journal."""
+
+    reason: str
+
+
 Event = (
     Started
     | ArmRequested
@@ -97,5 +104,6 @@ Event = (
     | NotRecorded
     | Tick
     | Printed
+    | ProgramFault
     | LinkEvent
 )

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 from taptill.errors import TapTillError
-from taptill.journal import entries as e
 from taptill.journal.port import DebtRow, JournalReader
 from taptill.terminal.effects import Answer, Tell
 from taptill.terminal.events import ArmRequested, CancelRequested, Event
-from taptill.terminal.payment import Payment, fold_all
+from taptill.terminal.payment import Payment
+from taptill.terminal.recovering import read_payment
 
 ANSWER_WAIT_S = 5.0
 REMEMBERED_NEWS_MAX = 1_000
@@ -107,8 +107,7 @@ class Front:
     def payment(self, payment_ref: str) -> Payment | None:
         """As journaled. Raises JournalError."""
         with self._reading:
-            entries = [record.entry for record in self._journal.records(payment_ref)]
-        return fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
+            return read_payment(self._journal, payment_ref)
 
     def payment_ref_of(self, client_ref: str) -> str | None:
         """Raises JournalError."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from taptill.clock import Timestamp, Trust
+from taptill.credential.keystore import KeyStoreError
+from taptill.host.breaker import Breaker
 from taptill.host.compose import RequestFacts, compose
 from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSent, Replied, Silent, Verdict
 from taptill.journal import entries as e
@@ -20,6 +22,8 @@ from taptill.terminal.effects import Append, Effect, FollowClock, SetTimer
 from taptill.terminal.owing import host_is_back
 
 PROBE_TIMER = "probe"
+CLOCK_STEP_MS_MAX = 10 * 365 * 86_400_000
+KEYS_SEEN_BEFORE = "A0"
 
 
 def question(desk: Desk) -> list[Effect]:
@@ -27,8 +31,12 @@ def question(desk: Desk) -> list[Effect]:
     if desk.link_question or desk.storage_fault:
         return []
     row = "echo" if desk.signed_on else "sign_on"
+    try:
+        counter = desk.take_key_counter()
+    except KeyStoreError as error:
+        return desk.storage_failed(error, PROBE_TIMER)
     desk.link_question = row
-    stan, counter = desk.take_stan(), desk.take_key_counter()
+    stan = desk.take_stan()
     facts = RequestFacts(
         terminal_id=desk.config.identity.terminal_id,
         merchant_id=desk.config.identity.merchant_id,
@@ -44,17 +52,15 @@ def question(desk: Desk) -> list[Effect]:
 
 def question_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
     desk.link_question = ""
-    if isinstance(result, Replied) and request.row == "sign_on":
+    if isinstance(result, Replied) and request.row == "sign_on" and result.reply.verdict is Verdict.APPROVED:
         return _signed_on(desk, request, result.reply)
     return []
 
 
 def _signed_on(desk: Desk, request: HostRequest, reply: HostReply) -> list[Effect]:
-    if reply.verdict is not Verdict.APPROVED:
-        return []
     desk.signed_on = True
     effects: list[Effect] = []
-    if reply.clock_unix_ms is not None:
+    if reply.clock_unix_ms is not None and _is_believable(desk, reply.clock_unix_ms):
         effects.append(FollowClock(Timestamp(reply.clock_unix_ms, Trust.HOST)))
     batch, reason = _batch_wanted(desk, request, reply)
     if reason:
@@ -64,28 +70,29 @@ def _signed_on(desk: Desk, request: HostRequest, reply: HostReply) -> list[Effec
     return [*effects, *host_is_back(desk)]
 
 
+def _is_believable(desk: Desk, unix_ms: int) -> bool:
+    """One wild time would stand in the journal as the floor of all later ones."""
+    return abs(unix_ms - desk.clock.now().unix_ms) < CLOCK_STEP_MS_MAX
+
+
 def _batch_wanted(desk: Desk, request: HostRequest, reply: HostReply) -> tuple[int, str]:
+    """A batch in which the host has seen nothing that we do not know of. It leaves this very sign-on out, so whatever
+    it has seen of ours in this batch lies below."""
     ours = desk.counters.batch
     theirs = reply.batch if reply.batch is not None else ours
+    seen = reply.stan_high
     if theirs > ours:
-        return theirs, "host is in a later batch"
-    # The host leaves this very sign-on out, so every STAN it has seen in this batch lies below.
-    if theirs == ours and reply.stan_high is not None and reply.stan_high >= request.key.stan:
-        return ours + 1, f"host has seen STAN {reply.stan_high}, ours was {request.key.stan}"
+        unused = seen == 0
+        return theirs if unused else theirs + 1, f"host is in batch {theirs}, ours was {ours}"
+    if theirs == ours and seen is not None and seen >= request.key.stan:
+        return ours + 1, f"host has seen STAN {seen}, ours was {request.key.stan}"
     return ours, ""
 
 
-def note_result(desk: Desk, result: ExchangeResult) -> list[Effect]:
-    """Every exchange teaches the breaker."""
+def note_result(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
+    """Every exchange teaches the breaker; a sign-on that was refused teaches it as well."""
     was_open = desk.breaker.open
-    jitter = desk.entropy.octets(1)[0]
-    match result:
-        case Replied():
-            desk.breaker = desk.breaker.answered()
-        case NotSent(reason):
-            desk.breaker = desk.breaker.not_sent(reason, jitter)
-        case Silent(reason):
-            desk.breaker = desk.breaker.silent(reason, jitter)
+    desk.breaker = _taught(desk, request, result)
     if desk.breaker.open:
         desk.signed_on = False
         return [SetTimer(PROBE_TIMER, desk.breaker.pause_ms)]
@@ -93,3 +100,26 @@ def note_result(desk: Desk, result: ExchangeResult) -> list[Effect]:
         return [SetTimer(PROBE_TIMER, 0)]
     idle = SetTimer(PROBE_TIMER, desk.config.host.echo_idle_ms)
     return [idle, *host_is_back(desk)] if was_open else [idle]
+
+
+def _taught(desk: Desk, request: HostRequest, result: ExchangeResult) -> Breaker:
+    jitter = desk.entropy.octets(1)[0]
+    match result:
+        case NotSent(reason):
+            return desk.breaker.not_sent(reason, jitter)
+        case Silent(reason):
+            return desk.breaker.silent(f"{request.row} {request.key.batch} {request.key.stan}", reason, jitter)
+        case Replied(reply):
+            return _taught_by_answer(desk, request, reply, jitter)
+
+
+def _taught_by_answer(desk: Desk, request: HostRequest, reply: HostReply, jitter: int) -> Breaker:
+    if reply.code == KEYS_SEEN_BEFORE:
+        desk.skip_key_counters()
+    if request.row == "sign_on" and reply.verdict is not Verdict.APPROVED:
+        reason = f"sign-on refused: {reply.code}"
+        busy = reply.verdict is Verdict.TRY_LATER
+        return desk.breaker.not_sent(reason, jitter) if busy else desk.breaker.sign_on_refused(reason, jitter)
+    if reply.verdict is Verdict.SIGN_ON_FIRST:
+        desk.signed_on = False
+    return desk.breaker.answered()

@@ -11,7 +11,8 @@ import queue
 from collections.abc import Callable, Mapping, Sequence
 
 from taptill.clock import SystemClock
-from taptill.host.link import HostLink
+from taptill.errors import TapTillError
+from taptill.host.link import HostLink, LinkBroken
 from taptill.terminal.effects import (
     Answer,
     Append,
@@ -26,11 +27,17 @@ from taptill.terminal.effects import (
     StopTimer,
     Tell,
 )
-from taptill.terminal.events import Event, Started, Tick
+from taptill.terminal.events import Event, ProgramFault, Started, Tick
 from taptill.terminal.till import Till
 from taptill.terminal.workers import JournalWorker, PrinterWorker, ReaderWorker, Worker
 
 STOP_WAIT_S = 5.0
+
+
+class TerminalStopped(TapTillError):
+    """The loop ended because something that cannot happen did."""
+
+    code = 9002
 
 
 class Timers:
@@ -98,7 +105,8 @@ class Loop:
         self._events.put(None)
 
     def run(self) -> None:
-        """Until `stop`. Workers are started first and stopped last."""
+        """Until `stop`. Workers are started first and stopped last. Raises TerminalStopped when the program itself is
+        at fault: what is in memory cannot be trusted then, and the journal is what a restart begins from."""
         workers: list[Worker] = [self._journal, *self._readers.values(), *([self._printer] if self._printer else [])]
         for worker in workers:
             worker.thread.start()
@@ -123,6 +131,8 @@ class Loop:
             return True
         if event is None:
             return False
+        if isinstance(event, ProgramFault | LinkBroken):
+            raise TerminalStopped(event.reason, where="terminal", next_step="start it again, it recovers by itself")
         self._handle(event)
         for name in self._timers.due():
             self._handle(Tick(name))

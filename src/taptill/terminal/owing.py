@@ -52,8 +52,10 @@ def delivery_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> 
         return _answered(desk, debt, result)
     desk.in_flight.discard(debt.debt)
     _back_off(desk, debt)
-    tried = [] if isinstance(result, NotSent) else [_tried(desk, debt, result.reason)]
-    return [*tried, *forward(desk)]
+    if isinstance(result, NotSent):
+        desk.never_left.add(debt.debt)
+        return forward(desk)
+    return [_tried(desk, debt, result.reason), *forward(desk)]
 
 
 def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
@@ -66,22 +68,23 @@ def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
     digest = hashlib.sha256(replied.evidence).hexdigest()
     about = {"payment_ref": debt.payment_ref, "state": "", "debt": debt.debt, "code": reply.code}
     entry: e.DebtClosed | e.DebtParked
-    if _is_final(desk, debt, reply):
-        entry = e.DebtClosed(**desk.stamp(), **about, rrn=reply.rrn, evidence_digest=digest)
+    taken = reply.code in desk.profile.row(debt.row).closing_codes
+    if taken or _is_declined_for_good(desk, debt, reply):
+        entry = e.DebtClosed(**desk.stamp(), **about, taken=taken, rrn=reply.rrn, evidence_digest=digest)
     else:
         entry = e.DebtParked(**desk.stamp(), **about, evidence_digest=digest)
     return [Append((Pending(desk.with_state(entry)),))]
 
 
-def _is_final(desk: Desk, debt: DebtRow, reply: HostReply) -> bool:
-    """By the profile's row; a declined deferred advice is final too, because the merchant took that risk."""
-    if reply.code in desk.profile.row(debt.row).closing_codes:
-        return True
-    return debt.row == "deferred_advice" and reply.verdict is Verdict.DECLINED
+def _is_declined_for_good(desk: Desk, debt: DebtRow, reply: HostReply) -> bool:
+    """The issuer judged a deferred sale, at the risk that the merchant took; any other refusal is the operator's."""
+    judged = reply.verdict is Verdict.DECLINED and reply.code not in desk.profile.row(debt.row).parking_codes
+    return debt.row == "deferred_advice" and judged
 
 
 def _back_off(desk: Desk, debt: DebtRow) -> None:
     jitter = desk.entropy.octets(JITTER_OCTETS)
+    desk.never_left.discard(debt.debt)
     desk.back_offs[debt.debt] = back_off(desk.back_offs.get(debt.debt), desk.clock.monotonic_us(), jitter)
 
 
@@ -91,6 +94,8 @@ def _tried(desk: Desk, debt: DebtRow, result: str) -> Effect:
 
 
 def host_is_back(desk: Desk) -> list[Effect]:
-    """The breaker closed: back-offs were for an absent host."""
-    desk.back_offs.clear()
+    """Waits that were for an absent host are over; a debt that a present host did not answer keeps its own."""
+    for name in desk.never_left:
+        desk.back_offs.pop(name, None)
+    desk.never_left.clear()
     return forward(desk)

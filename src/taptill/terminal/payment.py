@@ -16,8 +16,6 @@ from taptill.terminal.machine import Follow, PaymentState, Trigger, replay
 
 FINANCIAL_ROWS = frozenset({"sale"})
 ADVICE_ROWS = frozenset({"offline_advice", "deferred_advice"})
-# 94 is not here: this host answers a true repeat with its stored answer, so 94 says that another message has our key.
-CLOSES_APPROVED = frozenset({"00", "11"})
 
 
 class TransactionState(Enum):
@@ -111,8 +109,8 @@ def trigger_of(entry: e.PaymentEntry) -> Trigger:
             return _OWED[row]
         case e.DebtTried():
             return Trigger.TRY
-        case e.DebtClosed(debt=debt, code=code):
-            return _closed(debt, code)
+        case e.DebtClosed():
+            return _closed(entry)
         case e.DebtParked():
             return Trigger.PARK_DEBT
         case e.LateReply():
@@ -130,10 +128,10 @@ _DECIDED = {
 _OWED = {"reversal": Trigger.UNDO, "offline_advice": Trigger.APPROVE_OFFLINE, "deferred_advice": Trigger.DEFER}
 
 
-def _closed(debt: str, code: str) -> Trigger:
-    if debt.endswith("/reversal"):
+def _closed(entry: e.DebtClosed) -> Trigger:
+    if entry.debt.endswith("/reversal"):
         return Trigger.REVERSE
-    return Trigger.DELIVER if code in CLOSES_APPROVED else Trigger.REFUSE
+    return Trigger.DELIVER if entry.taken else Trigger.REFUSE
 
 
 def fold(payment: Payment | None, entry: e.PaymentEntry) -> Folded:
@@ -244,7 +242,7 @@ def _owed(payment: Payment, entry: e.DebtOwed) -> Payment:
 
 
 def _settled(payment: Payment, entry: e.DebtClosed) -> Payment:
-    trigger = _closed(entry.debt, entry.code)
+    trigger = _closed(entry)
     if trigger is Trigger.REVERSE:
         return _amend(payment, state=TransactionState.REVERSED)
     if trigger is Trigger.DELIVER:

@@ -62,7 +62,7 @@ REASONS: dict[str, Reason] = {
     "currency-not-accepted": _same(
         "本终端不收此币种", "this currency is not taken here", "请换币种", "ask for another currency"
     ),
-    "amount-not-positive": _same("金额必须大于零", "nothing to pay", "请重新输入金额", "enter the amount again"),
+    "amount-not-accepted": _same("金额不正确", "not an amount to pay", "请重新输入金额", "enter the amount again"),
     "silent": _same("银行未答复，结果未知", "the bank did not answer, result unknown", *_ASKING),
     "asking-the-bank": _same("正在向银行查询结果", "asking the bank for the result", *_ASKING),
     "not-sent": _same("网络不通，交易未发出", "no network, nothing was sent", *_NOTHING_CHARGED),
@@ -71,6 +71,9 @@ REASONS: dict[str, Reason] = {
         "银行只承兑部分金额，将撤销", "the bank offered only a part, it will be undone", *_ANOTHER_WAY
     ),
     "host-unreachable": _same("网络不通，联机授权暂不可用", "the bank cannot be reached", *_ANOTHER_WAY),
+    "host-refuses": _same(
+        "收单机构拒绝本终端", "the acquirer refuses this terminal", "请联系收单机构", "call the acquirer"
+    ),
     "offline": _same("已脱机批准", "approved offline", "联网后自动上送", "sent to the bank when it is back"),
     "card-declined": _same("卡片拒绝交易", "the card declined", *_ANOTHER_WAY),
     "card-refused": _same("卡片拒绝应答", "the card refuses to answer", *_ANOTHER_WAY),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from taptill.journal import entries as e
-from taptill.journal.port import Pending
+from taptill.journal.port import JournalReader, Pending
 from taptill.journal.recovery import RESTARTED, recovery_of
 from taptill.terminal import asking, linking
 from taptill.terminal.desk import Desk
@@ -25,18 +25,19 @@ def recover(desk: Desk) -> list[Effect]:
     refs = {row.payment_ref for row in desk.journal.open_payments()}
     refs |= {debt.payment_ref for debt in desk.debts.values()}
     for payment_ref in sorted(refs):
-        desk.payments[payment_ref] = _payment(desk, payment_ref)
+        payment = read_payment(desk.journal, payment_ref)
+        assert payment is not None, "a payment row has entries"
+        desk.payments[payment_ref] = payment
     started = e.TerminalStarted(
         **desk.stamp(), version=version("taptill"), open_payments=len(refs), open_debts=len(desk.debts)
     )
     return [Append((Pending(started),)), *_resume(desk), *linking.question(desk)]
 
 
-def _payment(desk: Desk, payment_ref: str) -> Payment:
-    entries = (record.entry for record in desk.journal.records(payment_ref))
-    payment = fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
-    assert payment is not None, "a payment row has entries"
-    return payment
+def read_payment(journal: JournalReader, payment_ref: str) -> Payment | None:
+    """A payment as its entries make it, None where there are none. Raises JournalError, ImpossibleStep."""
+    entries = (record.entry for record in journal.records(payment_ref))
+    return fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
 
 
 def _resume(desk: Desk) -> list[Effect]:

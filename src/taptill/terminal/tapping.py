@@ -14,8 +14,19 @@ from taptill.card.outcome import CardRead
 from taptill.card.parameters import TapRequest
 from taptill.card.sensitive import mask_pan
 from taptill.credential.credential import Credential
+from taptill.credential.keystore import KeyStoreError
 from taptill.credential.seal_card import UnusableCardNumber, seal_card
-from taptill.decision.decide import ApproveOffline, Decision, Decline, Defer, GoOnline, TapAgain, choose_way, judge
+from taptill.decision.decide import (
+    ApproveOffline,
+    Decision,
+    Decline,
+    Defer,
+    GoOnline,
+    HostHealth,
+    TapAgain,
+    choose_way,
+    judge,
+)
 from taptill.host.codec import MalformedMessage
 from taptill.host.compose import ComposeError, RequestFacts, compose
 from taptill.host.exchange import HostRequest
@@ -23,11 +34,13 @@ from taptill.journal import entries as e
 from taptill.journal.port import Pending
 from taptill.journal.wire import wire_digest
 from taptill.terminal.arming import drop
-from taptill.terminal.desk import Desk
-from taptill.terminal.effects import Append, Effect, Listen, RunKernel, Tell
+from taptill.terminal.desk import STORE_TIMER, Desk
+from taptill.terminal.effects import Append, Effect, Listen, RunKernel, SetTimer, StopTimer, Tell
 from taptill.terminal.events import CardDone, CardSeen
 from taptill.terminal.machine import PaymentState, Trigger
 
+READ_TIMER = "read:"
+READING_MS_MAX = 60_000  # no card dialogue is longer; a reader that has not come back by then will not
 AUTHORISATION_RESPONSE_CODE = 0x8A
 ENVELOPE_NONCE_OCTETS = 12
 UNPREDICTABLE_NUMBER_OCTETS = 4
@@ -41,6 +54,10 @@ def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
         return []
     if seen.presentation.cards_in_field > 1:
         return [Tell(payment.payment_ref, payment.state.value, "one-card-only")]
+    if desk.health() is HostHealth.CONNECTING:
+        # Which batch is the host's is not known yet (DESIGN 5.4); the card has to come again.
+        desk.waits_for_link = payment.payment_ref
+        return [Tell(payment.payment_ref, payment.state.value, "connecting")]
     now = desk.clock.now()
     desk.way = choose_way(
         desk.health(),
@@ -52,7 +69,17 @@ def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
     )
     moved = desk.move(payment.payment_ref, Trigger.CARD_SEEN)
     run = RunKernel(seen.reader, payment.payment_ref, _tap_request(desk, payment.amount_minor))
-    return [run, Tell(payment.payment_ref, moved.state.value)]
+    deadline = SetTimer(READ_TIMER + payment.payment_ref, READING_MS_MAX)
+    return [run, deadline, Tell(payment.payment_ref, moved.state.value)]
+
+
+def reading_hangs(desk: Desk, payment_ref: str) -> list[Effect]:
+    """The reader never came back: nothing was sent, the counter is freed, a later outcome finds nobody waiting."""
+    payment = desk.payments.get(payment_ref)
+    if payment is None or payment.state is not PaymentState.READING:
+        return []
+    desk.cancel_wanted = None
+    return drop(desk, payment_ref, "reader-lost")
 
 
 def _tap_request(desk: Desk, amount_minor: int) -> TapRequest:
@@ -79,12 +106,19 @@ def card_done(desk: Desk, done: CardDone) -> list[Effect]:
     if payment is None or payment.state is not PaymentState.READING:
         _wipe(done.card)
         return []
+    return [StopTimer(READ_TIMER + done.payment_ref), *_judged(desk, done)]
+
+
+def _judged(desk: Desk, done: CardDone) -> list[Effect]:
     if desk.cancel_wanted == done.payment_ref:
         _wipe(done.card)
         desk.cancel_wanted = None
         return drop(desk, done.payment_ref, "cancelled")
     try:
         return _act(desk, done, _judge(desk, done.card))
+    except KeyStoreError as error:
+        again = desk.storage_failed(error, STORE_TIMER)
+        return [*again, *_act(desk, done, TapAgain("journal-not-writable"))]
     except (UnusableCardNumber, ComposeError, MalformedMessage):
         # What the card gave makes no message: it costs this customer one more try, and the terminal nothing.
         return _act(desk, done, TapAgain("card-data-malformed"))

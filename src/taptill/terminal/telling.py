@@ -11,10 +11,19 @@ from taptill.clock import Trust
 from taptill.host.profile import Profile, Texts
 from taptill.receipt.facts import Language, Merchant, ReceiptFacts
 from taptill.terminal.config import TerminalConfig
+from taptill.terminal.machine import PaymentState
 from taptill.terminal.payment import Payment
-from taptill.terminal.reasons import explain_reason
+from taptill.terminal.reasons import Reason, explain_reason
 
 _SCHEMES = {"A000000333": "银联 UnionPay", "A000000003": "Visa", "A000000004": "Mastercard"}
+_NOT_CONFIRMED = "partial-approval-not-confirmed"
+_PAY_AGAIN = Texts("可以重新付款", "it is safe to pay again")
+_WILL_BE = Texts("未扣款，将自动撤销", "not paid, it will be undone")
+_IS = Texts("未扣款，已撤销", "not paid, it was undone")
+_UNDONE = {
+    PaymentState.REVERSING: Reason(_WILL_BE, _WILL_BE, _PAY_AGAIN),
+    PaymentState.REVERSED: Reason(_IS, _IS, _PAY_AGAIN),
+}
 _LANGUAGES = {"zh": Language.ZH, "en": Language.EN}
 
 
@@ -23,7 +32,7 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
     identity = config.identity
     currency = CURRENCIES[payment.currency]
     last = payment.transaction
-    reason = explain_reason(payment.reason, profile)
+    reason = reason_of(payment, profile)
     card = dict(payment.tender.card)
     return ReceiptFacts(
         merchant=Merchant(
@@ -48,14 +57,24 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         at_ms=payment.changed_at_ms,
         time_trusted=payment.time_trust > Trust.GUESS,
         reason=payment.reason,
-        reason_text=_both(reason.customer) if payment.reason else {},
-        next_step=_both(reason.next_step) if payment.reason else {},
+        reason_text=_both(reason.customer) if reason else {},
+        next_step=_both(reason.next_step) if reason else {},
         card=_printable(card),
         cvm=card.get("cvm", "none"),
         test_keys=card.get("test_key") == "True",
         reprint=reprint,
         status_url=identity.status_url.replace("{ref}", payment.payment_ref),
     )
+
+
+def reason_of(payment: Payment, profile: Profile) -> Reason | None:
+    """Why it did not simply succeed. What made the result unknown is past once the payment is undone: nobody is to wait
+    for a result any more."""
+    if not payment.reason:
+        return None
+    if payment.reason != _NOT_CONFIRMED and payment.state in _UNDONE:
+        return _UNDONE[payment.state]
+    return explain_reason(payment.reason, profile)
 
 
 def language_of(payment: Payment, config: TerminalConfig) -> Language:

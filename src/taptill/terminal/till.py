@@ -15,7 +15,7 @@ from taptill.journal import entries as e
 from taptill.journal.port import Pending, Record
 from taptill.journal.projection import new_debt
 from taptill.terminal import arming, asking, linking, owing, recovering, tapping
-from taptill.terminal.desk import Desk
+from taptill.terminal.desk import STORE_RETRY_MS, STORE_TIMER, Desk
 from taptill.terminal.effects import Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
 from taptill.terminal.events import (
     ArmRequested,
@@ -34,8 +34,8 @@ from taptill.terminal.machine import Follow, PaymentState, Trigger, is_open
 from taptill.terminal.payment import Payment, fold
 from taptill.terminal.telling import language_of, receipt_facts
 
-STORE_TIMER = "store"
-STORE_RETRY_MS = 1_000
+# A late 94 is no proof either way, but it forbids to reverse by ourselves (DESIGN 5.6).
+_LATE_RESULTS = {Verdict.APPROVED: "approved", Verdict.DECLINED: "declined", Verdict.DUPLICATE: "unknown"}
 
 
 class Till:
@@ -101,9 +101,7 @@ class Till:
 
     def _recorded(self, event: Recorded) -> list[Effect]:
         self._written(event.pending)
-        effects: list[Effect] = []
-        if self.desk.storage_fault:
-            self.desk.storage_fault = ""
+        effects = self._disk_is_back()
         for record in event.records:
             effects += self._apply(record)
         return effects
@@ -220,10 +218,15 @@ class Till:
     def _store_again(self) -> list[Effect]:
         """What was refused is written again. With nothing to write, the next sale shows whether the disk is back."""
         unsaved, self.desk.unsaved = self.desk.unsaved, ()
-        if not unsaved:
-            self.desk.storage_fault = ""
         self._written(unsaved)
-        return [Append(unsaved)] if unsaved else []
+        return [Append(unsaved)] if unsaved else self._disk_is_back()
+
+    def _disk_is_back(self) -> list[Effect]:
+        """What was put off while nothing could be stored is looked at again."""
+        if not self.desk.storage_fault:
+            return []
+        self.desk.storage_fault = ""
+        return [SetTimer(linking.PROBE_TIMER, 0), SetTimer(owing.FORWARD_TIMER, 0)]
 
     def _drop_intent(self, entry: e.AnyEntry) -> list[Effect]:
         desk = self.desk
@@ -240,10 +243,12 @@ class Till:
 
     def _exchange_ended(self, event: ExchangeEnded) -> list[Effect]:
         request, result = event.request, event.result
-        effects = linking.note_result(self.desk, result)
         if request.row in {"sign_on", "echo"}:
-            effects = [*linking.question_ended(self.desk, request, result), *effects]
-        elif request.row == "sale":
+            effects = linking.question_ended(self.desk, request, result)
+            effects += linking.note_result(self.desk, request, result)
+            return [*effects, *self._link_settled()]
+        effects = linking.note_result(self.desk, request, result)
+        if request.row == "sale":
             effects += asking.sale_ended(self.desk, request, result)
         elif request.row == "status_query":
             effects += asking.query_ended(self.desk, request, result)
@@ -253,13 +258,20 @@ class Till:
 
     def _late(self, payment_ref: str | None, row: str, reply: HostReply) -> list[Effect]:
         """Before the commit point a late answer is an answer; after it, evidence."""
-        payment = self.desk.payments.get(payment_ref or "")
+        payment = self._remembered(payment_ref or "")
         if payment is None or row != "sale":
             return []
-        if payment.state is PaymentState.UNKNOWN and reply.verdict in {Verdict.APPROVED, Verdict.DECLINED}:
-            result = "approved" if reply.verdict is Verdict.APPROVED else "declined"
+        result = _LATE_RESULTS.get(reply.verdict)
+        if payment.state is PaymentState.UNKNOWN and result is not None:
             return [asking.decide(self.desk, payment.payment_ref, result, "host", reply.code, reply)]
         return [asking.keep_late(self.desk, payment.payment_ref, reply)]
+
+    def _remembered(self, payment_ref: str) -> Payment | None:
+        """From the desk, or brought back from the journal for as long as it takes."""
+        payment = self.desk.payments.get(payment_ref) or recovering.read_payment(self.desk.journal, payment_ref)
+        if payment is not None:
+            self.desk.payments[payment_ref] = payment
+        return payment
 
     def _tick(self, name: str) -> list[Effect]:
         desk = self.desk
@@ -273,6 +285,8 @@ class Till:
                 return owing.forward(desk)
             case linking.PROBE_TIMER:
                 return linking.question(desk)
+            case tapping.READ_TIMER:
+                return tapping.reading_hangs(desk, rest)
             case "store":
                 return self._store_again()
         return []

@@ -12,7 +12,8 @@ from taptill.host.profile import Profile, Texts
 from taptill.journal.port import DebtRow
 from taptill.terminal.effects import Tell
 from taptill.terminal.payment import Payment, Transaction
-from taptill.terminal.reasons import explain_reason
+from taptill.terminal.reasons import Reason, explain_reason
+from taptill.terminal.telling import reason_of
 
 
 class TransactionView(TypedDict):
@@ -119,7 +120,7 @@ def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None
         cvm=payment.tender.card.get("cvm", ""),
         armed_at_ms=payment.armed_at_ms,
         changed_at_ms=payment.changed_at_ms,
-        reason=_reason(payment.reason, profile),
+        reason=_told(payment.reason, reason_of(payment, profile)),
         message=_reason(shown.message, profile) if shown else None,
         seconds_left=shown.seconds_left if shown else None,
         transactions=[_transaction(act) for act in payment.tender.transactions],
@@ -157,9 +158,12 @@ def debt_view(debt: DebtRow) -> DebtView:
 
 
 def _reason(code: str, profile: Profile) -> ReasonView | None:
-    if not code:
+    return _told(code, explain_reason(code, profile)) if code else None
+
+
+def _told(code: str, reason: Reason | None) -> ReasonView | None:
+    if reason is None:
         return None
-    reason = explain_reason(code, profile)
     return ReasonView(
         code=code,
         cashier=_both(reason.cashier),

@@ -19,13 +19,22 @@ from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.errors import TapTillError
-from taptill.journal.port import Journal, Pending
+from taptill.journal.port import ImpossibleEntry, Journal, JournalError, Pending
 from taptill.receipt.compose import compose
 from taptill.receipt.escpos import render_escpos
 from taptill.receipt.facts import Language, ReceiptFacts
 from taptill.receipt.printer import Printer, PrintVerdict
 from taptill.terminal.effects import RunKernel
-from taptill.terminal.events import CardDone, CardSeen, Event, NotRecorded, Printed, ReaderChanged, Recorded
+from taptill.terminal.events import (
+    CardDone,
+    CardSeen,
+    Event,
+    NotRecorded,
+    Printed,
+    ProgramFault,
+    ReaderChanged,
+    Recorded,
+)
 
 log = logging.getLogger("taptill")
 
@@ -72,9 +81,7 @@ class JournalWorker:
             while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
                 batch.append(self._inbox.get())
             stopping = None in batch
-            pending = tuple(item for group in batch if group is not None for item in group)
-            if pending:
-                self._post(self._write(pending))
+            self._write_together([group for group in batch if group])
 
     def _take(self) -> tuple[Pending, ...] | None:
         """The next to write. A quiet moment is used to empty the log file, and with it the last trace of envelopes."""
@@ -93,16 +100,32 @@ class JournalWorker:
         except TapTillError as error:
             log.warning("journal: %s", error)
 
-    def _write(self, pending: tuple[Pending, ...]) -> Event:
+    def _write_together(self, groups: list[tuple[Pending, ...]]) -> None:
+        """One commit for all. What the journal refuses is the fault of one group, and costs the others nothing."""
+        pending = tuple(item for group in groups for item in group)
+        if not pending:
+            return
         self._written_since_checkpoint = True
         try:
-            return Recorded(pending, self._journal.append(pending))
-        except TapTillError as error:
-            log.error("journal: %s", error)
-            return NotRecorded(pending, str(error))
+            self._post(Recorded(pending, self._journal.append(pending)))
         except Exception as error:
-            log.exception("journal: a fault of this program")
-            return NotRecorded(pending, type(error).__name__)
+            if len(groups) > 1 and not _is_the_disks_fault(error):
+                for group in groups:
+                    self._write_together([group])
+            else:
+                self._post(_not_written(pending, error))
+
+
+def _not_written(pending: tuple[Pending, ...], error: Exception) -> Event:
+    if _is_the_disks_fault(error):
+        log.error("journal: %s", error)
+        return NotRecorded(pending, str(error))
+    log.error("journal: a fault of this program", exc_info=error)
+    return ProgramFault(f"the journal refuses an entry: {error}")
+
+
+def _is_the_disks_fault(error: Exception) -> bool:
+    return isinstance(error, JournalError) and not isinstance(error, ImpossibleEntry)
 
 
 class PrinterWorker:

@@ -25,7 +25,7 @@ from taptill.credential.keystore import KeyStore
 from taptill.errors import ConfigError
 from taptill.host.adapters.tls_connection import Address, ConnectionEvent, Lost, Made, Received, TlsConnection
 from taptill.host.exchange import HostRequest, NotSent
-from taptill.host.link import ExchangeEnded, PostLinkEvent
+from taptill.host.link import ExchangeEnded, LinkBroken, PostLinkEvent
 from taptill.host.profile import Profile
 from taptill.host.session import Close, Connect, HostSession, SendBytes, Step
 
@@ -127,6 +127,9 @@ class TlsLink:
                     elif connection is self._connection:
                         self._happened(connection, connection.ready(self._now_us()))
                 self._tick()
+        except Exception as fault:
+            self._post(LinkBroken(f"{type(fault).__name__}: {fault}"))
+            raise
         finally:
             self._end()
 

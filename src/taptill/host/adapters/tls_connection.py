@@ -121,19 +121,26 @@ class TlsConnection:
 
     def _try_next_address(self, reason: str) -> list[ConnectionEvent]:
         while self._addresses:
-            family, address = self._addresses.pop(0)
-            self._socket = socket.socket(family, socket.SOCK_STREAM)
-            self._socket.setblocking(False)
-            _tune(self._socket)
-            result = self._socket.connect_ex(address)
-            if result in (0, errno.EINPROGRESS):
-                self._phase = _Phase.CONNECTING
-                self._selector.register(self._socket, selectors.EVENT_WRITE, self)
+            try:
+                self._begin_connecting(self._addresses.pop(0))
                 return []
-            reason = os.strerror(result)
+            except OSError as refused:  # no IPv6 here, no descriptor left: the next address may do better
+                reason = refused.strerror or str(refused)
             self.close()
         self.close()
         return [Lost(reason)]
+
+    def _begin_connecting(self, address: Address) -> None:
+        """Raises OSError."""
+        family, place = address
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        _tune(self._socket)
+        result = self._socket.connect_ex(place)
+        if result not in (0, errno.EINPROGRESS):
+            raise OSError(result, os.strerror(result))
+        self._phase = _Phase.CONNECTING
+        self._selector.register(self._socket, selectors.EVENT_WRITE, self)
 
     def _connected(self, now_us: int) -> list[ConnectionEvent]:
         assert self._socket is not None

@@ -1,0 +1,76 @@
+"""The journal's writing thread on a real file: what one group of entries did wrong is not paid for by another."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+import pytest
+
+from taptill.journal import entries as e
+from taptill.journal.adapters.sqlite import SqliteJournal
+from taptill.journal.port import JournalError, Pending, Record
+from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded
+from taptill.terminal.workers import JournalWorker
+
+ANSWER_WAIT_S = 5.0
+
+
+def _armed(payment_ref: str) -> tuple[Pending, ...]:
+    entry = e.PaymentArmed(
+        at_ms=1,
+        trust=1,
+        payment_ref=payment_ref,
+        state="armed",
+        client_ref=payment_ref,
+        amount_minor=1,
+        currency="CNY",
+        request_digest="",
+        expires_at_ms=2,
+    )
+    return (Pending(entry),)
+
+
+def _events_of(journal: SqliteJournal, *groups: tuple[Pending, ...]) -> list[Event]:
+    """What the worker reports when all groups wait for it at once."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    worker = JournalWorker(journal, events.put)
+    for group in groups:
+        worker.append(group)
+    worker.stop()
+    worker.thread.start()
+    worker.thread.join(ANSWER_WAIT_S)
+    reported = []
+    while not events.empty():
+        reported.append(events.get())
+    return reported
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> SqliteJournal:
+    return SqliteJournal.open(tmp_path / "journal.sqlite")
+
+
+def test_groups_that_wait_together_are_committed_together(journal: SqliteJournal) -> None:
+    (reported,) = _events_of(journal, _armed("a"), _armed("b"), _armed("c"))
+    assert isinstance(reported, Recorded)
+    assert [record.seq for record in reported.records] == [1, 2, 3]
+
+
+def test_an_entry_the_journal_refuses_stops_the_terminal_and_costs_the_others_nothing(journal: SqliteJournal) -> None:
+    reported = _events_of(journal, _armed("a"), _armed("a"), _armed("b"))
+    assert [type(event) for event in reported] == [Recorded, ProgramFault, Recorded]
+    assert [row.payment_ref for row in journal.payments()] == ["a", "b"]
+
+
+class _FullDisk(SqliteJournal):
+    """A journal whose disk takes nothing."""
+
+    def append(self, pending: object) -> list[Record]:
+        raise JournalError("no space left", where="disk")
+
+
+def test_a_full_disk_is_reported_for_all_that_was_to_be_written(tmp_path: Path) -> None:
+    (reported,) = _events_of(_FullDisk.open(tmp_path / "journal.sqlite"), _armed("a"), _armed("b"))
+    assert isinstance(reported, NotRecorded)
+    assert len(reported.pending) == 2
