@@ -274,3 +274,15 @@ def test_an_offline_approval_the_host_knows_under_another_payment_is_parked(shop
     shop.pass_time(120_000)
     assert shop.state(ref) == "approved_offline"
     assert [debt.state for debt in shop.journal.open_debts()] == ["parked"]
+
+
+def test_a_hanging_reader_and_an_expiring_arming_cancel_once(shop: Shop) -> None:
+    ref = shop.arm().payment_ref or ""
+    shop.hold_card()
+    shop.disk_slow = True
+    shop.cancel(ref)
+    shop.post(CardDone(READER, ref, tapped(OutcomeKind.ONLINE_REQUEST)))
+    shop.pass_time(200_000)
+    shop.disk_catches_up()
+    assert shop.log.count("stored PaymentCancelled") == 1
+    assert shop.state(shop.sell()) == "approved"

@@ -34,6 +34,7 @@ from taptill.terminal.machine import Follow, PaymentState, Trigger, is_open
 from taptill.terminal.payment import Payment, fold
 from taptill.terminal.telling import language_of, receipt_facts
 
+_PAYMENT_TIMERS = {arming.ARM_TIMER, asking.QUERY_TIMER, tapping.READ_TIMER}
 # A late 94 is no proof either way, but it forbids to reverse by ourselves (DESIGN 5.6).
 _LATE_RESULTS = {Verdict.APPROVED: "approved", Verdict.DECLINED: "declined", Verdict.DUPLICATE: "unknown"}
 
@@ -301,5 +302,5 @@ def _subject(event: Event) -> str | None:
             return request.payment_ref
         case Tick(name):
             kind, _, rest = name.partition(":")
-            return rest.split("/")[0] if kind + ":" in {arming.ARM_TIMER, asking.QUERY_TIMER} else None
+            return rest.split("/")[0] if kind + ":" in _PAYMENT_TIMERS else None
     return None
