@@ -121,7 +121,7 @@ def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None
         armed_at_ms=payment.armed_at_ms,
         changed_at_ms=payment.changed_at_ms,
         reason=_told(payment.reason, reason_of(payment, profile)),
-        message=_reason(shown.message, profile) if shown else None,
+        message=_message(payment, shown.message, profile) if shown else None,
         seconds_left=shown.seconds_left if shown else None,
         transactions=[_transaction(act) for act in payment.tender.transactions],
         debts=[debt_view(debt) for debt in debts if debt.payment_ref == payment.payment_ref],
@@ -159,6 +159,10 @@ def debt_view(debt: DebtRow) -> DebtView:
 
 def _reason(code: str, profile: Profile) -> ReasonView | None:
     return _told(code, explain_reason(code, profile)) if code else None
+
+
+def _message(payment: Payment, word: str, profile: Profile) -> ReasonView | None:
+    return _told(word, reason_of(payment, profile)) if word == payment.reason else _reason(word, profile)
 
 
 def _told(code: str, reason: Reason | None) -> ReasonView | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
@@ -15,8 +16,20 @@ STOP_WAIT_S = 3.0
 CONNECTIONS_MAX = 128
 
 
+class _Server(uvicorn.Server):
+    """Tells those who stream for ever that it is over, before they are cut off."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
+
+
 class WebFaces:
-    """Listening from the moment it is made; `port` is the one in use."""
+    """Listening from the moment it is made; `port` is the one in use. `app.state.closing` is set when it ends."""
 
     def __init__(self, app: Starlette, listen: str) -> None:
         host, _, port = listen.rpartition(":")
@@ -38,7 +51,8 @@ class WebFaces:
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(config)
+        app.state.closing = asyncio.Event()
+        self._server = _Server(config, app.state.closing)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def _run(self) -> None:

@@ -7,6 +7,7 @@ conflict that names the payment. No verb sets a state: it asks the loop and show
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import version
@@ -139,12 +140,16 @@ class EcrApi:
     async def _events(self, request: Request) -> Response:
         if self._streams >= STREAMS_MAX:
             return _error(503, "too-many-streams", f"{STREAMS_MAX} listeners are connected", "close one of them")
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(
+            self._stream(request.app.state.closing),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store"},
+        )
 
-    async def _stream(self) -> AsyncIterator[str]:
+    async def _stream(self, closing: asyncio.Event) -> AsyncIterator[str]:
         self._streams += 1
         try:
-            async for event in payment_events(self._front, self._view):
+            async for event in payment_events(self._front, self._view, closing):
                 yield event
         finally:
             self._streams -= 1

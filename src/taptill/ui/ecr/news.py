@@ -23,10 +23,11 @@ UNREAD_NEWS_MAX = 1_000
 View = Callable[[str], Awaitable[PaymentView | None]]
 
 
-async def payment_events(front: Front, view: View) -> AsyncIterator[str]:
-    """Never ends by itself. `state` is the one told; the rest of a payment as it stands when the event is written."""
+async def payment_events(front: Front, view: View, closing: asyncio.Event) -> AsyncIterator[str]:
+    """Ends with `closing`. `state` is the one told; the rest of a payment as it stands when the event is written."""
     loop = asyncio.get_running_loop()
-    unread: asyncio.Queue[Tell] = asyncio.Queue()
+    unread: asyncio.Queue[Tell | None] = asyncio.Queue()
+    end = asyncio.create_task(_end_of(unread, closing))
 
     def keep(told: Tell) -> None:
         if unread.qsize() < UNREAD_NEWS_MAX:
@@ -36,7 +37,8 @@ async def payment_events(front: Front, view: View) -> AsyncIterator[str]:
         with contextlib.suppress(RuntimeError):  # the web's loop has ended
             loop.call_soon_threadsafe(keep, told)
 
-    with front.listening(hear):
+    with front.listening(hear), contextlib.ExitStack() as stack:
+        stack.callback(end.cancel)
         yield ": listening\n\n"
         while True:
             try:
@@ -44,7 +46,14 @@ async def payment_events(front: Front, view: View) -> AsyncIterator[str]:
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
+            if told is None:
+                return
             payment = await view(told.payment_ref)
             if payment is not None:
                 payment["state"] = told.state
                 yield f"event: payment\ndata: {msgspec.json.encode(payment).decode()}\n\n"
+
+
+async def _end_of(unread: asyncio.Queue[Tell | None], closing: asyncio.Event) -> None:
+    await closing.wait()
+    unread.put_nowait(None)
