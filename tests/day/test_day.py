@@ -152,3 +152,16 @@ def test_debts_that_were_never_there_are_no_recovery(day: Played) -> None:
     report = deepcopy(day.report)
     report.owed_before_cut = []
     assert not went_well(as_json(report, day.world))
+
+
+@pytest.mark.parametrize(
+    ("part", "figure", "bad"),
+    [
+        ("outage", "lost", 1),
+        ("outage", "doubled", 1),
+        ("power_cut", "recovered", False),
+        ("reconciliation", "balanced", False),
+    ],
+)
+def test_one_bad_figure_is_enough_to_say_no(day: Played, part: str, figure: str, bad: int) -> None:
+    assert not went_well({**day.told, part: {**day.told[part], figure: bad}})
