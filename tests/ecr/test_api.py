@@ -57,7 +57,7 @@ def test_another_body_under_the_same_key_is_a_conflict_that_shows_the_payment(re
     _, first = post(register, {"amount_minor": 100}, name)
     status, reply = post(register, {"amount_minor": 101}, name)
     assert status == 409
-    assert reply["error"]["code"] == "client-ref-used"
+    assert reply["error"]["code"] == "idempotency-key-used"
     assert reply["payment"]["payment_ref"] == first["payment_ref"]
     assert reply["payment"]["amount_minor"] == 100
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,3 +146,11 @@ def test_any_day_projects_the_same_entry_by_entry_in_batches_and_from_nothing(
 
 def without_wire(debt: DebtRow) -> DebtRow:
     return replace(debt, wire=None)
+
+
+def test_a_key_finds_the_one_payment_it_made(journal: SqliteJournal, shop: Shop) -> None:
+    armed = shop.armed("P1")
+    journal.append([replace(armed, entry=msgspec.structs.replace(armed.entry, idempotency_key="key-1"))])
+    assert journal.payment_of_key("key-1") == journal.payment("P1")
+    assert journal.payment_of_key("key-2") is None
+    assert journal.payment_of_key("") is None

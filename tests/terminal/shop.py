@@ -285,10 +285,10 @@ class Shop:
             self.post(Tick(name))
         self.clock.now_us = end_us
 
-    def arm(self, amount_minor: int = 1250, client_ref: str = "", digest: str = "d") -> Answer:
+    def arm(self, amount_minor: int = 1250, client_ref: str = "", digest: str = "d", key: str = "") -> Answer:
         self._tickets += 1
         ref = client_ref or f"order-{self._tickets}"
-        self.post(ArmRequested(self._tickets, ref, amount_minor, "CNY", digest))
+        self.post(ArmRequested(self._tickets, key or f"key-{self._tickets}", ref, amount_minor, "CNY", digest))
         return self.answers[self._tickets]
 
     def cancel(self, payment_ref: str) -> Answer | None:

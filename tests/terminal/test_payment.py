@@ -101,7 +101,7 @@ def play(shop: Shop, step: Step) -> None:
 def _arm(shop: Shop) -> None:
     """On a slow disk the answer comes later."""
     ticket = next(TICKETS)
-    shop.post(ArmRequested(ticket, f"story-{ticket}", 1250, "CNY", "digest"))
+    shop.post(ArmRequested(ticket, f"key-{ticket}", f"story-{ticket}", 1250, "CNY", "digest"))
 
 
 def _tap(shop: Shop, card: str) -> None:

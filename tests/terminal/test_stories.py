@@ -275,12 +275,24 @@ def test_a_second_payment_is_refused_while_one_is_at_the_counter(shop: Shop) -> 
 
 
 def test_the_same_request_again_gives_the_same_payment_and_another_one_a_conflict(shop: Shop) -> None:
-    first = shop.arm(100, "order-7", "same")
-    again = shop.arm(100, "order-7", "same")
-    other = shop.arm(999, "order-7", "other")
+    first = shop.arm(100, "order-7", "same", "key")
+    again = shop.arm(100, "order-7", "same", "key")
+    other = shop.arm(999, "order-8", "other", "key")
     assert again.payment_ref == first.payment_ref
     assert again.refusal is None
-    assert other.refusal == "client-ref-used"
+    assert (other.refusal, other.payment_ref) == ("idempotency-key-used", first.payment_ref)
+
+
+def test_an_order_is_not_charged_twice_and_can_be_tried_again_once_it_is_proven_not_paid(shop: Shop) -> None:
+    shop.host = lambda request: reply(request, "51", Verdict.DECLINED) if request.row == "sale" else good_host(request)
+    shop.arm(1250, "order-7")
+    shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
+    shop.host = good_host
+    second = shop.arm(1250, "order-7")
+    assert second.refusal is None
+    shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
+    third = shop.arm(1250, "order-7")
+    assert (third.refusal, third.payment_ref) == ("client-ref-used", second.payment_ref)
 
 
 def test_a_restart_while_armed_cancels(shop: Shop) -> None:

@@ -41,6 +41,7 @@ class PaymentArmed(PaymentEntry, frozen=True, kw_only=True, tag="payment_armed")
     currency: str
     request_digest: str
     expires_at_ms: int
+    idempotency_key: str = ""
 
 
 class ExchangeIntended(PaymentEntry, frozen=True, kw_only=True, tag="exchange_intended"):

@@ -87,6 +87,7 @@ class PaymentRow:
     first_seq: int
     last_seq: int
     refunded_minor: int = 0
+    idempotency_key: str = ""
 
 
 OPEN_RESULTS = frozenset({"", "unknown", "parked", "confirming"})
@@ -185,7 +186,11 @@ class JournalReader(Protocol):
 
     def payment(self, payment_ref: str) -> PaymentRow | None: ...
 
-    def payment_of_client(self, client_ref: str) -> PaymentRow | None: ...
+    def payment_of_client(self, client_ref: str) -> PaymentRow | None:
+        """The latest with this reference of the cash register."""
+
+    def payment_of_key(self, idempotency_key: str) -> PaymentRow | None:
+        """The one payment a key ever made."""
 
     def payments(self) -> Sequence[PaymentRow]: ...
 

@@ -124,6 +124,7 @@ def _payment(row: PaymentRow | None, seq: int, entry: e.PaymentEntry) -> Payment
             changed_at_ms=entry.at_ms,
             first_seq=seq,
             last_seq=seq,
+            idempotency_key=entry.idempotency_key,
         )
     if row is None:
         raise ImpossibleEntry("no such payment was armed", where=f"payment {entry.payment_ref}")

@@ -17,12 +17,17 @@ from taptill.terminal.events import ArmRequested, CancelRequested
 from taptill.terminal.machine import PaymentState
 
 ARM_TIMER = "arm:"
+NOT_PAID = frozenset({"cancelled", "declined", "deferred_declined", "reversed"})
 
 
 def arm(desk: Desk, asked: ArmRequested) -> list[Effect]:
-    known = desk.journal.payment_of_client(asked.client_ref)
+    known = desk.journal.payment_of_key(asked.idempotency_key)
     if known is not None:
         return [_answer_again(desk, asked, known.payment_ref)]
+    sold = desk.journal.payment_of_client(asked.client_ref)
+    if sold is not None and sold.state not in NOT_PAID:
+        # The register asks twice for one order with two keys: what is paid, or may be, is not charged again.
+        return [Answer(asked.ticket, sold.payment_ref, "client-ref-used")]
     refusal = _refusal(desk, asked)
     if refusal is not None:
         return [Answer(asked.ticket, desk.at_counter, refusal)]
@@ -34,6 +39,7 @@ def arm(desk: Desk, asked: ArmRequested) -> list[Effect]:
         payment_ref=payment_ref,
         state=PaymentState.ARMED.value,
         client_ref=asked.client_ref,
+        idempotency_key=asked.idempotency_key,
         amount_minor=asked.amount_minor,
         currency=asked.currency,
         request_digest=asked.digest,
@@ -45,7 +51,7 @@ def arm(desk: Desk, asked: ArmRequested) -> list[Effect]:
 def _answer_again(desk: Desk, asked: ArmRequested, payment_ref: str) -> Answer:
     first = next(record.entry for record in desk.journal.records(payment_ref))
     same = isinstance(first, e.PaymentArmed) and first.request_digest == asked.digest
-    return Answer(asked.ticket, payment_ref, None if same else "client-ref-used")
+    return Answer(asked.ticket, payment_ref, None if same else "idempotency-key-used")
 
 
 def _refusal(desk: Desk, asked: ArmRequested) -> str | None:

@@ -18,9 +18,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ArmRequested:
-    """A face wants this amount paid. `digest` fingerprints the whole request."""
+    """A face wants this amount paid. `idempotency_key` makes one payment, however often it comes; `digest` fingerprints
+    the whole request; `client_ref` is the register's own name for what is sold."""
 
     ticket: int
+    idempotency_key: str
     client_ref: str
     amount_minor: int
     currency: str

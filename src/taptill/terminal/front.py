@@ -60,9 +60,9 @@ class Front:
         self._latest: dict[str, Tell] = {}
         self._listeners: list[Callable[[Tell], None]] = []
 
-    def arm(self, client_ref: str, amount_minor: int, currency: str, digest: str) -> Answer:
+    def arm(self, key: str, client_ref: str, amount_minor: int, currency: str, digest: str) -> Answer:
         """Raises TerminalBusy."""
-        return self._command(lambda ticket: ArmRequested(ticket, client_ref, amount_minor, currency, digest))
+        return self._command(lambda ticket: ArmRequested(ticket, key, client_ref, amount_minor, currency, digest))
 
     def cancel(self, payment_ref: str) -> Answer:
         """Raises TerminalBusy."""
@@ -108,6 +108,12 @@ class Front:
         """As journaled. Raises JournalError."""
         with self._reading:
             return read_payment(self._journal, payment_ref)
+
+    def payment_ref_of_key(self, idempotency_key: str) -> str | None:
+        """Raises JournalError."""
+        with self._reading:
+            row = self._journal.payment_of_key(idempotency_key)
+        return row.payment_ref if row else None
 
     def payment_ref_of(self, client_ref: str) -> str | None:
         """Raises JournalError."""

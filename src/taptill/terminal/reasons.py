@@ -53,6 +53,9 @@ REASONS: dict[str, Reason] = {
     "counter-busy": _same(
         "柜台还有一笔未结束", "another payment is at the counter", "请先完成或取消它", "finish or cancel it first"
     ),
+    "idempotency-key-used": _same(
+        "同一请求号用于不同交易", "the key was used for another request", "请核对原交易", "look at the payment it made"
+    ),
     "client-ref-used": _same(
         "此单号已用于另一笔付款", "this reference names another payment", "请查看那笔付款", "look at that payment"
     ),

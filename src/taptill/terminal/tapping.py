@@ -50,8 +50,8 @@ TVR_FOUND = "tvr"  # after the tap; 95 stays what the card signed
 def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
     payment_ref = desk.at_counter
     payment = desk.payments.get(payment_ref) if payment_ref else None
-    if payment is None or payment.state is not PaymentState.ARMED:
-        return []
+    if payment is None or payment.state is not PaymentState.ARMED or payment.payment_ref in desk.writing:
+        return []  # nobody waits for a card, or the payment is just being cancelled
     if seen.presentation.cards_in_field > 1:
         return [Tell(payment.payment_ref, payment.state.value, "one-card-only")]
     if desk.health() is HostHealth.CONNECTING:

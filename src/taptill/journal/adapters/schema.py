@@ -38,9 +38,11 @@ TABLES = (
         opened_at_ms INTEGER NOT NULL,
         changed_at_ms INTEGER NOT NULL,
         last_seq INTEGER NOT NULL,
-        refunded_minor INTEGER NOT NULL
+        refunded_minor INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX payment_client ON payment (client_ref)",
+    "CREATE UNIQUE INDEX payment_key ON payment (idempotency_key) WHERE idempotency_key <> ''",
     """CREATE INDEX payment_open ON payment (state) WHERE state IN
         ('armed', 'reading', 'authorizing', 'confirming', 'unknown', 'cancelling', 'reversing', 'deferred', 'parked')
     """,

@@ -85,6 +85,11 @@ class SqliteJournalReader:
         statement = rows.PAYMENT + "WHERE client_ref = ? ORDER BY first_seq DESC LIMIT 1"
         return self._one(rows.payment_of, statement, (client_ref,))
 
+    def payment_of_key(self, idempotency_key: str) -> PaymentRow | None:
+        """None for an empty key, which names nothing."""
+        statement = rows.PAYMENT + "WHERE idempotency_key = ? AND idempotency_key <> ''"
+        return self._one(rows.payment_of, statement, (idempotency_key,))
+
     def payments(self) -> Sequence[PaymentRow]:
         return self._select(rows.payment_of, rows.PAYMENT + "ORDER BY first_seq")
 

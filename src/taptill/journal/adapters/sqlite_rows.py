@@ -13,13 +13,14 @@ import msgspec
 from taptill.journal.port import DebtRow, PaymentRow, TransactionRow
 
 PAYMENT = """SELECT payment_ref, client_ref, state, amount_minor, currency, approved_minor, masked_pan, reader,
-    opened_at_ms, changed_at_ms, first_seq, last_seq, refunded_minor FROM payment """
+    opened_at_ms, changed_at_ms, first_seq, last_seq, refunded_minor,
+    idempotency_key FROM payment """
 ACT = """SELECT name, payment_ref, profile_row, result, stan, batch, key_counter, amount_minor, approved_minor, token,
     masked_pan, reader, card_facts, code, auth_code, rrn, intended_at_ms, intended_seq, wire_id FROM act """
 DEBT = """SELECT name, payment_ref, act, profile_row, state, stan, batch, key_counter, amount_minor, attempts,
     last_result, created_at_ms, created_seq, token, wire_id FROM debt """
 
-PUT_PAYMENT = """INSERT INTO payment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+PUT_PAYMENT = """INSERT INTO payment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)
     ON CONFLICT (first_seq) DO UPDATE SET state = excluded.state, approved_minor = excluded.approved_minor,
     masked_pan = excluded.masked_pan, reader = excluded.reader, changed_at_ms = excluded.changed_at_ms,
     last_seq = excluded.last_seq, refunded_minor = excluded.refunded_minor"""
@@ -65,6 +66,7 @@ def payment_values(row: PaymentRow) -> tuple[object, ...]:
         row.changed_at_ms,
         row.last_seq,
         row.refunded_minor,
+        row.idempotency_key,
     )
 
 

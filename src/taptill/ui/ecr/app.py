@@ -1,8 +1,8 @@
 """The ECR API: HTTP/JSON on loopback for a cash register, and the kiosk page beside it.
 
 Comes in: requests. Goes out: payments as they stand, server-sent events. Strategy: money verbs need an
-`Idempotency-Key`; the same key and body give the same payment again, another body under a used `client_ref` is a
-conflict that names the payment. No verb sets a state: it asks the loop and shows what the journal says.
+`Idempotency-Key`; the same key and body give the same payment again, another body under a used key is a conflict, and
+so is a new key for a `client_ref` that is paid or may be. No verb sets a state: it asks the loop and shows the journal.
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ class EcrApi:
         key = idempotency_key(request)
         wanted = await read_new_payment(request)
         client_ref = wanted.client_ref or key
-        known = await run_in_threadpool(self._front.payment_ref_of, client_ref)
+        known = await run_in_threadpool(self._front.payment_ref_of_key, key)
         digest = digest_of(key, wanted)
-        answer = await run_in_threadpool(self._front.arm, client_ref, wanted.amount_minor, wanted.currency, digest)
+        money = (wanted.amount_minor, wanted.currency)
+        answer = await run_in_threadpool(self._front.arm, key, client_ref, *money, digest)
         return await self._show_answer(answer, done=200 if known else 201)
 
     async def _cancel(self, request: Request) -> Response:

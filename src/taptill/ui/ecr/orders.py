@@ -22,8 +22,8 @@ KEY_HEADER = "Idempotency-Key"
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /v1/payments`. `client_ref` is the register's own name for it, unique per payment; without one
-    the Idempotency-Key is the name."""
+    """The body of `POST /v1/payments`. `client_ref` is the register's own name for what is sold: it can be asked for
+    again, with a new key, once it is proven not paid. Without one the Idempotency-Key is the name."""
 
     amount_minor: Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
     currency: str = CNY.letters
