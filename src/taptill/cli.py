@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     verb: Verb = options.verb
     try:
-        return verb(options)
+        status = verb(options)
+        sys.stdout.flush()  # here, where a reader that went away is no fault
+        return status
     except TapTillError as error:
         print(f"taptill: error {error.code}: {error}", file=sys.stderr)
         return 2
