@@ -191,9 +191,9 @@ class SqliteJournalReader:
     def _message(self, slot: int | None) -> bytes | None:
         return None if slot is None else message_in(self._connection, slot)
 
-    def _select(self, shape: Callable[[Row], Shape], statement: str, bindings: tuple[object, ...] = ()) -> list[Shape]:
+    def _select(self, shape: Callable[[Row], Shape], statement: str, bindings: rows.Values = ()) -> list[Shape]:
         with declared(self._where):
             return [shape(row) for row in self._connection.execute(statement, bindings)]
 
-    def _one(self, shape: Callable[[Row], Shape], statement: str, bindings: tuple[object, ...] = ()) -> Shape | None:
+    def _one(self, shape: Callable[[Row], Shape], statement: str, bindings: rows.Values = ()) -> Shape | None:
         return next(iter(self._select(shape, statement, bindings)), None)

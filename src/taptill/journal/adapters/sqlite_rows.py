@@ -12,6 +12,8 @@ import msgspec
 
 from taptill.journal.port import DebtRow, PaymentRow, TransactionRow
 
+Values = tuple[int | str | bytes | None, ...]
+
 PAYMENT = """SELECT payment_ref, client_ref, state, amount_minor, currency, approved_minor, masked_pan, reader,
     opened_at_ms, changed_at_ms, first_seq, last_seq, refunded_minor,
     idempotency_key FROM payment """
@@ -51,7 +53,7 @@ def debt_of(row: tuple[Any, ...], wire: bytes | None = None) -> DebtRow:
     return DebtRow(*values)
 
 
-def payment_values(row: PaymentRow) -> tuple[object, ...]:
+def payment_values(row: PaymentRow) -> Values:
     return (
         row.first_seq,
         row.payment_ref,
@@ -70,7 +72,7 @@ def payment_values(row: PaymentRow) -> tuple[object, ...]:
     )
 
 
-def act_values(row: TransactionRow, wire_id: int | None) -> tuple[object, ...]:
+def act_values(row: TransactionRow, wire_id: int | None) -> Values:
     return (
         row.intended_seq,
         row.transaction,
@@ -94,7 +96,7 @@ def act_values(row: TransactionRow, wire_id: int | None) -> tuple[object, ...]:
     )
 
 
-def debt_values(row: DebtRow, wire_id: int | None) -> tuple[object, ...]:
+def debt_values(row: DebtRow, wire_id: int | None) -> Values:
     return (
         row.created_seq,
         row.debt,
