@@ -11,7 +11,7 @@ from tests.terminal.shop import READER, Shop, absent_host, good_host, reply, sil
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.credential.keystore import KeyStoreError
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
-from taptill.host.link import LateAnswer
+from taptill.host.link import LateAnswer, LinkChanged
 from taptill.terminal.events import CancelRequested, CardDone
 
 DAY_MS = 86_400_000
@@ -286,3 +286,11 @@ def test_a_hanging_reader_and_an_expiring_arming_cancel_once(shop: Shop) -> None
     shop.disk_catches_up()
     assert shop.log.count("stored PaymentCancelled") == 1
     assert shop.state(shop.sell()) == "approved"
+
+
+def test_an_idle_terminal_whose_link_drops_finds_out_before_the_next_customer(shop: Shop) -> None:
+    shop.host = absent_host
+    shop.post(LinkChanged(False, "tls://host:1", "cable"))
+    shop.pass_time(1)
+    assert shop.desk.breaker.open
+    assert shop.state(shop.sell()) == "deferred"

@@ -81,7 +81,10 @@ class Till:
                 return self._tick(name)
             case ReaderChanged(reader, up):
                 desk.readers[reader] = up
-            case LinkChanged() | Printed():
+            case LinkChanged(up):
+                # An echo finds out at once whether the host is gone, before a customer's card does.
+                return [] if up or not desk.signed_on else [SetTimer(linking.PROBE_TIMER, 0)]
+            case Printed():
                 pass
         return []
 
