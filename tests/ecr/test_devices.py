@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import cast
@@ -103,7 +104,6 @@ def test_a_card_pulled_away_while_it_is_read_costs_one_more_tap(
 def test_without_paper_a_sale_is_the_same_and_its_slip_comes_with_the_next_roll(
     world: World, register: Register
 ) -> None:
-    slips = len(world.printer.jobs)
     world.printer.run_out_of_paper()
     ref = register.arm(700)
     world.present(world.reader("pn532"), "good_credit")
@@ -111,9 +111,9 @@ def test_without_paper_a_sale_is_the_same_and_its_slip_comes_with_the_next_roll(
     assert register.health()["ready"]
     assert slip_of(ref, world.printer.jobs) is None
     world.printer.refill()
-    assert world.printer.wait_for_jobs(slips + 1, WAIT_S)
-    slip = slip_of(ref, world.printer.jobs)
-    assert slip is not None
+    deadline = time.monotonic() + WAIT_S  # slips of earlier sales may come first
+    while slip_of(ref, world.printer.jobs) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert [ref in qr for job in world.printer.jobs for qr in job.qr_contents].count(True) == 1, "one slip, once"
 
 
