@@ -102,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     web.start()
     print(json.dumps({"listening": f"http://127.0.0.1:{web.port}"}), flush=True)
     try:
-        terminal.loop.run()
+        terminal.loop.run(terminal.workers)
     finally:
         web.stop()
         terminal.journal.close()

@@ -11,7 +11,7 @@ from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
 from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded
-from taptill.terminal.workers import JournalWorker
+from taptill.terminal.workers import JournalWorker, JournalWriter
 
 ANSWER_WAIT_S = 5.0
 
@@ -34,7 +34,7 @@ def _armed(payment_ref: str) -> tuple[Pending, ...]:
 def _events_of(journal: SqliteJournal, *groups: tuple[Pending, ...]) -> list[Event]:
     """What the worker reports when all groups wait for it at once."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    worker = JournalWorker(journal, events.put)
+    worker = JournalWorker(JournalWriter(journal, events.put))
     for group in groups:
         worker.append(group)
     worker.stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Mapping, Sequence
 
-from taptill.clock import SystemClock
+from taptill.clock import FollowingClock
 from taptill.errors import TapTillError
 from taptill.host.link import HostLink, LinkBroken
 from taptill.terminal.effects import (
@@ -29,7 +29,7 @@ from taptill.terminal.effects import (
 )
 from taptill.terminal.events import Event, ProgramFault, Started, Tick
 from taptill.terminal.till import Till
-from taptill.terminal.workers import JournalWorker, PrinterWorker, ReaderWorker, Worker
+from taptill.terminal.workers import JournalDesk, PrinterDesk, ReaderDesk, Worker
 
 STOP_WAIT_S = 5.0
 
@@ -43,7 +43,7 @@ class TerminalStopped(TapTillError):
 class Timers:
     """Named deadlines on the monotonic clock."""
 
-    def __init__(self, clock: SystemClock) -> None:
+    def __init__(self, clock: FollowingClock) -> None:
         self._clock = clock
         self._due_us: dict[str, int] = {}
 
@@ -53,10 +53,9 @@ class Timers:
     def stop(self, name: str) -> None:
         self._due_us.pop(name, None)
 
-    def wait_s(self) -> float | None:
-        if not self._due_us:
-            return None
-        return max(0, min(self._due_us.values()) - self._clock.monotonic_us()) / 1_000_000
+    def next_us(self) -> int | None:
+        """The monotonic time of the next one."""
+        return min(self._due_us.values(), default=None)
 
     def due(self) -> list[str]:
         now_us = self._clock.monotonic_us()
@@ -72,7 +71,7 @@ class Loop:
     def __init__(
         self,
         till: Till,
-        clock: SystemClock,
+        clock: FollowingClock,
         tell: Callable[[Tell], None],
         answer: Callable[[Answer], None],
     ) -> None:
@@ -82,19 +81,19 @@ class Loop:
         self._answer = answer
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._timers = Timers(clock)
-        self._journal: JournalWorker
-        self._printer: PrinterWorker | None = None
-        self._readers: Mapping[str, ReaderWorker] = {}
+        self._journal: JournalDesk
+        self._printer: PrinterDesk | None = None
+        self._readers: Mapping[str, ReaderDesk] = {}
         self._link: HostLink
 
     def attach(
         self,
-        journal: JournalWorker,
+        journal: JournalDesk,
         link: HostLink,
-        readers: Sequence[ReaderWorker],
-        printer: PrinterWorker | None,
+        readers: Sequence[ReaderDesk],
+        printer: PrinterDesk | None,
     ) -> None:
-        """The workers post into this loop, so they are made after it."""
+        """The devices post into this loop, so they are made after it."""
         self._journal, self._link, self._printer = journal, link, printer
         self._readers = {reader.url: reader for reader in readers}
 
@@ -104,14 +103,13 @@ class Loop:
     def stop(self) -> None:
         self._events.put(None)
 
-    def run(self) -> None:
+    def run(self, workers: Sequence[Worker]) -> None:
         """Until `stop`. Workers are started first and stopped last. Raises TerminalStopped when the program itself is
         at fault: what is in memory cannot be trusted then, and the journal is what a restart begins from."""
-        workers: list[Worker] = [self._journal, *self._readers.values(), *([self._printer] if self._printer else [])]
         for worker in workers:
             worker.thread.start()
         try:
-            self._handle(Started())
+            self.handle(Started())
             while self._next():
                 pass
         finally:
@@ -122,25 +120,34 @@ class Loop:
                 worker.thread.join(STOP_WAIT_S)
 
     def _next(self) -> bool:
+        due_us = self._timers.next_us()
+        wait_s = None if due_us is None else max(0, due_us - self._clock.monotonic_us()) / 1_000_000
         try:
-            event = self._events.get(timeout=self._timers.wait_s())
+            event = self._events.get(timeout=wait_s)
         except queue.Empty:
-            event = None
-            for name in self._timers.due():
-                self._handle(Tick(name))
+            self.tick()
             return True
         if event is None:
             return False
-        if isinstance(event, ProgramFault | LinkBroken):
-            raise TerminalStopped(event.reason, where="terminal", next_step="start it again, it recovers by itself")
-        self._handle(event)
-        for name in self._timers.due():
-            self._handle(Tick(name))
+        self.handle(event)
+        self.tick()
         return True
 
-    def _handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
+        """One event and all its effects. Raises TerminalStopped."""
+        if isinstance(event, ProgramFault | LinkBroken):
+            raise TerminalStopped(event.reason, where="terminal", next_step="start it again, it recovers by itself")
         for effect in self._till.handle(event):
             self._perform(effect)
+
+    def tick(self) -> None:
+        """Every timer that has run out."""
+        for name in self._timers.due():
+            self.handle(Tick(name))
+
+    def next_tick_us(self) -> int | None:
+        """The monotonic time at which `tick` has something to do."""
+        return self._timers.next_us()
 
     def _perform(self, effect: Effect) -> None:  # noqa: C901 one line per effect
         match effect:

@@ -21,21 +21,22 @@ from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader
-from taptill.clock import SystemClock
+from taptill.clock import Clock, SystemClock
 from taptill.credential.keystore import KeyStore
-from taptill.entropy import SystemEntropy
+from taptill.entropy import Entropy, SystemEntropy
 from taptill.errors import ConfigError
 from taptill.host.breaker import Breaker
 from taptill.host.link import HostLink
 from taptill.host.profile import Profile, load_profile
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
+from taptill.journal.port import JournalReader
 from taptill.terminal.config import CardLimits, TerminalConfig
 from taptill.terminal.desk import Desk
 from taptill.terminal.events import Event
 from taptill.terminal.front import Front, HealthView
 from taptill.terminal.loop import Loop
 from taptill.terminal.till import Till
-from taptill.terminal.workers import JournalWorker, PrinterWorker, ReaderWorker
+from taptill.terminal.workers import JournalWorker, JournalWriter, PrinterWorker, ReaderWorker, Worker
 
 BUILD_UNIX_MS = 1_795_305_600_000  # 2026-11-22: wall time is never before this release was made
 
@@ -98,6 +99,7 @@ class Terminal:
     front: Front
     profile: Profile
     journal: SqliteJournal
+    workers: tuple[Worker, ...]
 
 
 def build(config: TerminalConfig, base: Path) -> Terminal:
@@ -108,27 +110,37 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()))
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
     ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
-    desk = Desk(
+    desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
+    front = Front(lambda event: loop.post(event), SqliteJournalReader.open(base / config.journal), lambda: health(desk))
+    loop = Loop(Till(desk), clock, front.tell, front.answer)
+    writer = JournalWorker(JournalWriter(journal, loop.post))
+    readers, printer = _readers(config, desk, clock, loop.post), _printer(config, loop.post)
+    loop.attach(writer, _link(config, base, profile, keys, clock, loop.post), readers, printer)
+    return Terminal(loop, front, profile, journal, (writer, *readers, *([printer] if printer else [])))
+
+
+def desk_of(
+    config: TerminalConfig,
+    profile: Profile,
+    keys: KeyStore,
+    ca_keys: CaKeyStore,
+    clock: Clock,
+    entropy: Entropy,
+    journal: JournalReader,
+) -> Desk:
+    """The till's desk before its first event."""
+    return Desk(
         config=config,
         profile=profile,
         keys=keys,
         ca_keys=ca_keys,
         combinations=combinations(config.cards),
         clock=clock,
-        entropy=SystemEntropy(),
-        journal=reading,
+        entropy=entropy,
+        journal=journal,
         counters=journal.counters(),
         breaker=Breaker(config.host.probe_pause_min_ms, config.host.probe_pause_max_ms),
     )
-    front = Front(lambda event: loop.post(event), SqliteJournalReader.open(base / config.journal), lambda: health(desk))
-    loop = Loop(Till(desk), clock, front.tell, front.answer)
-    loop.attach(
-        JournalWorker(journal, loop.post),
-        _link(config, base, profile, keys, clock, loop.post),
-        _readers(config, desk, clock, loop.post),
-        _printer(config, loop.post),
-    )
-    return Terminal(loop, front, profile, journal)
 
 
 def health(desk: Desk) -> HealthView:

@@ -58,12 +58,64 @@ class Worker(Protocol):
         """Ends soon; never blocks."""
 
 
-class JournalWorker:
-    """The journal's single writer: whatever waits is committed together, with one sync."""
+class JournalDesk(Protocol):
+    """Where the loop leaves entries; `Recorded` or `NotRecorded` is posted for them later."""
+
+    def append(self, pending: tuple[Pending, ...]) -> None:
+        """Never blocks."""
+
+
+class ReaderDesk(Protocol):
+    """A reader as the loop uses it: nothing blocks, what happened is posted."""
+
+    url: str
+
+    def listen(self, payment_ref: str) -> None: ...
+
+    def stop_listening(self) -> None: ...
+
+    def run_kernel(self, run: RunKernel) -> None: ...
+
+
+class PrinterDesk(Protocol):
+    def print(self, facts: ReceiptFacts, language: Language) -> None:
+        """Never blocks; `Printed` is posted later."""
+
+
+class JournalWriter:
+    """Appends on behalf of the loop, with one commit and one sync for all that waits."""
 
     def __init__(self, journal: Journal, post: Callable[[Event], None]) -> None:
         self._journal = journal
         self._post = post
+
+    def write(self, groups: Sequence[tuple[Pending, ...]]) -> None:
+        """What the journal refuses is the fault of one group, and costs the others nothing."""
+        pending = tuple(item for group in groups for item in group)
+        if not pending:
+            return
+        try:
+            self._post(Recorded(pending, self._journal.append(pending)))
+        except Exception as error:
+            if len(groups) > 1 and not _is_the_disks_fault(error):
+                for group in groups:
+                    self.write([group])
+            else:
+                self._post(_not_written(pending, error))
+
+    def checkpoint(self) -> None:
+        """Its failure is told in the log only: whatever is wrong with the disk shows at the next entry."""
+        try:
+            self._journal.checkpoint()
+        except TapTillError as error:
+            log.warning("journal: %s", error)
+
+
+class JournalWorker:
+    """The journal's single writer on a thread of its own."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
         self._inbox: queue.SimpleQueue[tuple[Pending, ...] | None] = queue.SimpleQueue()
         self._written_since_checkpoint = False
         self.thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -81,7 +133,7 @@ class JournalWorker:
             while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
                 batch.append(self._inbox.get())
             stopping = None in batch
-            self._write_together([group for group in batch if group])
+            self._write([group for group in batch if group])
 
     def _take(self) -> tuple[Pending, ...] | None:
         """The next to write. A quiet moment is used to empty the log file, and with it the last trace of envelopes."""
@@ -90,30 +142,14 @@ class JournalWorker:
         try:
             return self._inbox.get(timeout=CHECKPOINT_IDLE_S)
         except queue.Empty:
-            self._checkpoint()
+            self._written_since_checkpoint = False
+            self._writer.checkpoint()
             return self._inbox.get()
 
-    def _checkpoint(self) -> None:
-        self._written_since_checkpoint = False
-        try:
-            self._journal.checkpoint()
-        except TapTillError as error:
-            log.warning("journal: %s", error)
-
-    def _write_together(self, groups: list[tuple[Pending, ...]]) -> None:
-        """One commit for all. What the journal refuses is the fault of one group, and costs the others nothing."""
-        pending = tuple(item for group in groups for item in group)
-        if not pending:
-            return
-        self._written_since_checkpoint = True
-        try:
-            self._post(Recorded(pending, self._journal.append(pending)))
-        except Exception as error:
-            if len(groups) > 1 and not _is_the_disks_fault(error):
-                for group in groups:
-                    self._write_together([group])
-            else:
-                self._post(_not_written(pending, error))
+    def _write(self, groups: list[tuple[Pending, ...]]) -> None:
+        if groups:
+            self._written_since_checkpoint = True
+            self._writer.write(groups)
 
 
 def _not_written(pending: tuple[Pending, ...], error: Exception) -> Event:
