@@ -1,7 +1,7 @@
 """What goes wrong in a world, and where.
 
-Comes in: faults, each for the n-th time something happens. Goes out: the fault that strikes now, and how often each kind
-of thing happened.
+Comes in: faults, each for the n-th time something happens. Goes out: the fault that strikes now, and how often each
+kind of thing happened.
 Strategy: a fault names a place in the run and not a moment, so a schedule can be enumerated, replayed alone and shrunk
 fault by fault. Counting goes on over restarts of the terminal. The whole schedule is data, made before the world runs.
 """

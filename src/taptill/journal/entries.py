@@ -77,6 +77,14 @@ class BatchOpened(Entry, frozen=True, kw_only=True, tag="batch_opened"):
     reason: str
 
 
+class BatchSealed(Entry, frozen=True, kw_only=True, tag="batch_sealed"):
+    """All entries before this one are closed off: opening the journal verifies from the last seal on."""
+
+    batch: int
+    entries: int
+    head: str  # hex digest of the entry before
+
+
 class TransactionDecided(PaymentEntry, frozen=True, kw_only=True, tag="transaction_decided"):
     """How the transaction ended, or that it is unknown. Nobody is told before this is synced."""
 
@@ -139,6 +147,18 @@ class DebtParked(PaymentEntry, frozen=True, kw_only=True, tag="debt_parked"):
     evidence_digest: str = ""
 
 
+class Disposed(PaymentEntry, frozen=True, kw_only=True, tag="disposed"):
+    """An operator's signed word about what only an operator can end (DESIGN 5.7): a parked debt or transaction.
+    `statement` is the exact text that was signed."""
+
+    target: str  # the debt or transaction
+    decision: str  # debt: "send again", "settled"; transaction: "paid", "not paid"
+    operator: str
+    reason: str
+    statement: str
+    signature: str  # hex
+
+
 class PaymentCancelled(PaymentEntry, frozen=True, kw_only=True, tag="payment_cancelled"):
     """Ended before anything was sent: cancelled, expired, or the terminal restarted while armed."""
 
@@ -159,11 +179,13 @@ AnyEntry = (
     | ExchangeIntended
     | LinkIntended
     | BatchOpened
+    | BatchSealed
     | TransactionDecided
     | DebtOwed
     | DebtTried
     | DebtClosed
     | DebtParked
+    | Disposed
     | PaymentCancelled
     | LateReply
 )
