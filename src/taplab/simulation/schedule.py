@@ -52,6 +52,8 @@ class Kind(Enum):
     SILENT = "the host takes it and does not answer"
     SLOW_HOST = "the host answers slowly"  # `value` ms later
     BUSY = "the host says that it is busy"
+    DUPLICATE = "the host books it and answers 94"
+    POISON = "the host never answers this message"  # nor its repeats, until `Faults.stop`
     HOST_RESTART = "the host restarts after booking it"
     # REPLY
     WRONG_MAC = "the reply's MAC is wrong"

@@ -138,7 +138,7 @@ class Loop:
         if isinstance(event, ProgramFault | LinkBroken):
             raise TerminalStopped(event.reason, where="terminal", next_step="start it again, it recovers by itself")
         for effect in self._till.handle(event):
-            self._perform(effect)
+            self.perform(effect)
 
     def tick(self) -> None:
         """Every timer that has run out."""
@@ -149,7 +149,7 @@ class Loop:
         """The monotonic time at which `tick` has something to do."""
         return self._timers.next_us()
 
-    def _perform(self, effect: Effect) -> None:  # noqa: C901 one line per effect
+    def perform(self, effect: Effect) -> None:  # noqa: C901 one line per effect
         match effect:
             case Append(pending):
                 self._journal.append(pending)

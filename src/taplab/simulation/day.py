@@ -1,0 +1,123 @@
+"""A shop day as data: who comes, and what goes wrong.
+
+Comes in: a seed. Goes out: a `Day`. Strategy: everything random about a day is drawn here, before it begins, so that
+the same day can be run again with a visit or a fault less. Faults come in weathers, because a shop has fine days, and
+days on which one thing fails again and again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from taplab.simulation.schedule import Fault, Kind, Point
+
+VISITS_A_DAY = 20
+CARDS = ("good_credit",) * 8 + ("offline_funds",) * 6 + ("slow", "low_limit", "blocked")
+AMOUNTS_MINOR = (100, 450, 1_250, 1_250, 2_599, 4_000, 9_900, 20_000)
+MS_A_MINUTE = 60_000
+
+
+class Habit(Enum):
+    """What a customer does at the counter."""
+
+    PAYS = "pays"
+    PAYS_AFTER_ALL = "pays after all"  # tries again when it did not work
+    ASKED_TWICE = "is rung up twice"  # the register repeats its request at once
+    LEAVES_CARD = "leaves the card on the reader"
+    CHANGES_MIND = "changes their mind"
+    NEVER_TAPS = "never taps"
+
+
+HABITS = (Habit.PAYS,) * 8 + (Habit.PAYS_AFTER_ALL,) * 6 + tuple(Habit)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One customer. `pause_s` lies between the customer before and this one."""
+
+    amount_minor: int
+    card: str
+    habit: Habit = Habit.PAYS
+    pause_s: int = 20
+
+    def __str__(self) -> str:
+        return f"{self.card} over {self.amount_minor} {self.habit.value} after {self.pause_s} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """`seed` feeds what the machines draw by themselves: jitter, references, what survives a power cut."""
+
+    seed: int
+    visits: tuple[Visit, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A kind of fault, where it strikes, about how often that place is passed on a fine day, and how much of it."""
+
+    point: Point
+    kind: Kind
+    passes: int
+    value_max: int = 0
+    value_min: int = 0
+
+
+_FRAME = 450  # octets; a cut behind the frame's end lets all of it through
+_TROUBLES: tuple[Trouble, ...] = (
+    Trouble(Point.STEP, Kind.POWER_CUT, 700, 1 << 30),
+    Trouble(Point.DISK, Kind.POWER_CUT, 3_000, 1 << 30),
+    Trouble(Point.REQUEST, Kind.POWER_CUT, 60, _FRAME),
+    Trouble(Point.REPLY, Kind.POWER_CUT, 60, _FRAME),
+    Trouble(Point.APDU, Kind.POWER_CUT, 90, 1),
+    Trouble(Point.SLIP, Kind.POWER_CUT, 20, 1_000),
+    Trouble(Point.STEP, Kind.RESTORE, 700, 400),
+    Trouble(Point.STEP, Kind.CLOCK_JUMP, 700, 400 * 86_400_000, -400 * 86_400_000),
+    Trouble(Point.DISK, Kind.IO_ERROR, 3_000),
+    Trouble(Point.DISK, Kind.FULL, 3_000, 10 * MS_A_MINUTE, MS_A_MINUTE),
+    Trouble(Point.DISK, Kind.SLOW, 3_000, 10 * MS_A_MINUTE, MS_A_MINUTE),
+    Trouble(Point.CONNECT, Kind.REFUSED, 6),
+    Trouble(Point.CONNECT, Kind.HANGS, 6),
+    *(Trouble(Point.REQUEST, kind, 60) for kind in (Kind.LOST, Kind.TWICE, Kind.OVERTAKEN, Kind.HALF_OPEN)),
+    *(Trouble(Point.REPLY, kind, 60) for kind in (Kind.LOST, Kind.TWICE, Kind.OVERTAKEN, Kind.HALF_OPEN)),
+    Trouble(Point.REQUEST, Kind.LATE, 60, 90_000, 1),
+    Trouble(Point.REPLY, Kind.LATE, 60, 90_000, 1),
+    Trouble(Point.REQUEST, Kind.CUT, 60, _FRAME),
+    Trouble(Point.REPLY, Kind.CUT, 60, _FRAME),
+    Trouble(Point.REQUEST, Kind.AWAY, 60, 20 * MS_A_MINUTE, MS_A_MINUTE),
+    Trouble(Point.REQUEST, Kind.SILENT, 60),
+    Trouble(Point.REQUEST, Kind.SLOW_HOST, 60, 60_000, 100),
+    Trouble(Point.REQUEST, Kind.BUSY, 60),
+    Trouble(Point.REQUEST, Kind.DUPLICATE, 60),
+    Trouble(Point.REQUEST, Kind.HOST_RESTART, 60),
+    Trouble(Point.REQUEST, Kind.POISON, 60),
+    *(Trouble(Point.REPLY, kind, 60, 1 << 16) for kind in (Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.NONSENSE)),
+    Trouble(Point.APDU, Kind.PULLED, 90),
+    *(Trouble(Point.SLIP, kind, 20) for kind in (Kind.PAPER_OUT, Kind.NO_CONFIRMATION)),
+)
+
+
+def draw_day(seed: int, visits: int = VISITS_A_DAY) -> Day:
+    """The day of `seed`."""
+    random = Random(seed)
+    faults_count = random.choice((0, 2, 4, 8, 16, 32))
+    troubles = random.sample(_TROUBLES, random.choice((1, 3, len(_TROUBLES), len(_TROUBLES))))
+    faults = {}
+    for _ in range(faults_count):
+        fault = _draw_fault(random, random.choice(troubles))
+        faults[fault.point, fault.nth] = fault
+    return Day(seed, tuple(_draw_visit(random) for _ in range(visits)), tuple(faults.values()))
+
+
+def _draw_fault(random: Random, trouble: Trouble) -> Fault:
+    value = random.randint(trouble.value_min, trouble.value_max) if trouble.value_max else 0
+    return Fault(trouble.point, random.randrange(trouble.passes), trouble.kind, value)
+
+
+def _draw_visit(random: Random) -> Visit:
+    return Visit(
+        random.choice(AMOUNTS_MINOR), random.choice(CARDS), random.choice(HABITS), random.choice((2, 10, 30, 120))
+    )
