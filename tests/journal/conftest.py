@@ -129,6 +129,21 @@ class Shop:
             e.DebtParked(at_ms=self._tick(), trust=2, payment_ref=ref, state=state, debt=f"{ref}/1/{row}", code="30")
         )
 
+    def disposed(self, target: str, decision: str, state: str) -> Pending:
+        entry = e.Disposed(
+            at_ms=self._tick(),
+            trust=2,
+            payment_ref=target.partition("/")[0],
+            state=state,
+            target=target,
+            decision=decision,
+            operator="li",
+            reason="said on the phone",
+            statement="{}",
+            signature="00",
+        )
+        return Pending(entry)
+
     def cancelled(self, ref: str, reason: str = "cancelled") -> Pending:
         return Pending(
             e.PaymentCancelled(at_ms=self._tick(), trust=2, payment_ref=ref, state="cancelled", reason=reason)
@@ -168,6 +183,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "reversing": ("try", "close", "refuse"),
     "approved_offline": ("try", "close", "refuse"),
     "deferred": ("try", "close", "close declined", "refuse"),
+    "parked": ("paid", "not paid"),
 }
 
 
@@ -183,7 +199,7 @@ class Walk:
         ref = f"P{payment}"
         ways = STEPS.get(self.states.get(ref, ""), ())
         if ref in self.debt_states and self.debt_states[ref] != "open":
-            ways = ()
+            ways = ("send again", "settle") if self.debt_states[ref] == "parked" else ()
         if not ways:
             return self.shop.link()
         pending = self._take(ref, ways[choice % len(ways)])
@@ -200,6 +216,8 @@ class Walk:
             self.debt_states[ref] = "open"
         if way.startswith("close") or way == "refuse":
             self.debt_states[ref] = "parked" if way == "refuse" else "closed"
+        if way in {"send again", "settle"}:
+            self.debt_states[ref] = "open" if way == "send again" else "closed"
         after = {"reversing": "reversed", "deferred": "approved"}.get(state, state)
         return {
             "arm": lambda: shop.armed(ref),
@@ -217,6 +235,10 @@ class Walk:
             "close": lambda: shop.closed(ref, row, after),
             "close declined": lambda: shop.closed(ref, row, "deferred_declined", "51"),
             "refuse": lambda: shop.parked(ref, row, state),
+            "send again": lambda: shop.disposed(f"{ref}/1/{row}", "send again", state),
+            "settle": lambda: shop.disposed(f"{ref}/1/{row}", "settled", after),
+            "paid": lambda: shop.disposed(f"{ref}/1", "paid", "approved"),
+            "not paid": lambda: shop.disposed(f"{ref}/1", "not paid", "declined"),
         }[way]()
 
 

@@ -32,6 +32,24 @@ def test_an_envelope_is_gone_once_its_debt_is_closed(journal: SqliteJournal, sho
     assert journal.wire_of("P1/1/offline_advice") is None
 
 
+def test_an_envelope_is_gone_once_an_operator_settled_its_debt_or_sale(
+    journal: SqliteJournal, shop: Shop, path: Path
+) -> None:
+    journal.append([shop.armed("P1"), shop.owed("P1", "offline_advice")])
+    journal.append([shop.parked("P1", "offline_advice", "approved_offline")])
+    journal.append([shop.armed("P2"), shop.sale("P2"), shop.decided("P2", "unknown"), shop.decided("P2", "parked")])
+    journal.append([shop.disposed("P1/1/offline_advice", "send again", "approved_offline")])
+    journal.append([shop.parked("P1", "offline_advice", "approved_offline")])
+    journal.checkpoint()
+    assert left_in_files(path, b"envelope of P1")
+    assert left_in_files(path, b"envelope of P2")
+    journal.append([shop.disposed("P1/1/offline_advice", "settled", "approved_offline")])
+    journal.append([shop.disposed("P2/1", "not paid", "declined")])
+    journal.checkpoint()
+    assert not left_in_files(path, b"envelope of")
+    journal.verify()
+
+
 def test_nothing_of_hundreds_of_envelopes_stays_behind(journal: SqliteJournal, shop: Shop, path: Path) -> None:
     """Rows that come and go in no order: a b-tree that moved them would leave copies."""
     random, waiting = Random(7), list[str]()

@@ -54,5 +54,21 @@ def test_every_open_end_says_what_it_waits_for(journal: SqliteJournal, shop: Sho
     assert "the deferred authorisation (P4/1/deferred_advice), not tried yet" in last[3]
 
 
+def test_an_operators_word_is_told_with_name_and_reason(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown"), shop.decided("P1", "parked")])
+    journal.append([shop.disposed("P1/1", "paid", "approved")])
+    told = explain(list(journal.records("P1")))
+    assert told[-2].endswith("Operator li signed that P1/1 was paid: said on the phone. The payment is approved.")
+    assert told[-1] == "Nothing is open and nothing is owed."
+
+
+def test_a_debt_sent_again_by_an_operator_waits_for_the_host(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.owed("P1"), shop.parked("P1", "reversal", "parked")])
+    journal.append([shop.disposed("P1/1/reversal", "send again", "reversing")])
+    told = explain(list(journal.records("P1")))
+    assert "signed that P1/1/reversal is to be sent again: said on the phone." in told[-2]
+    assert told[-1].endswith("It waits for the host to take it.")
+
+
 def test_without_records_there_is_no_story() -> None:
     assert explain([]) == []

@@ -115,6 +115,94 @@ def test_a_refused_deferred_payment_stands_with_nothing(journal: SqliteJournal, 
     assert (journal.payments()[0].state, journal.payments()[0].approved_minor) == ("deferred_declined", 0)
 
 
+def test_a_parked_debt_is_sent_again_with_the_same_bytes_or_settled_for_good(
+    journal: SqliteJournal, shop: Shop
+) -> None:
+    owed = shop.owed("P1", "offline_advice")
+    journal.append([shop.armed("P1"), owed, shop.parked("P1", "offline_advice", "approved_offline")])
+    journal.append([shop.disposed("P1/1/offline_advice", "send again", "approved_offline")])
+    assert [(debt.state, debt.wire) for debt in journal.open_debts()] == [("open", owed.wire)]
+    journal.append([shop.parked("P1", "offline_advice", "approved_offline")])
+    journal.append([shop.disposed("P1/1/offline_advice", "settled", "approved_offline")])
+    assert [(debt.state, debt.last_result) for debt in journal.debts()] == [("closed", "operator")]
+    assert journal.payments()[0].approved_minor == 1250
+    journal.verify()
+
+
+def test_a_parked_reversal_that_was_settled_leaves_nothing_approved(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.owed("P1"), shop.parked("P1", "reversal", "parked")])
+    journal.append([shop.disposed("P1/1/reversal", "settled", "reversed")])
+    assert [(act.result, act.approved_minor) for act in journal.transactions("P1")] == [("reversed", 0)]
+    assert (journal.payments()[0].state, journal.payments()[0].approved_minor) == ("reversed", 0)
+    journal.verify()
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "approved_minor"), [("paid", "approved", 1250), ("not paid", "declined", 0)]
+)
+def test_a_parked_transaction_ends_as_the_operator_says(
+    journal: SqliteJournal, shop: Shop, decision: str, state: str, approved_minor: int
+) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown"), shop.decided("P1", "parked")])
+    journal.append([shop.disposed("P1/1", decision, state)])
+    (act,) = journal.transactions("P1")
+    assert (act.result, act.approved_minor, act.code, act.is_open) == (state, approved_minor, "operator", False)
+    assert journal.payments()[0].approved_minor == approved_minor
+    assert journal.wire_of("P1/1") is None
+    assert journal.open_transactions() == []
+    journal.verify()
+
+
+@pytest.mark.parametrize(
+    ("decision", "state", "approved_minor"), [("settled", "approved", 1250), ("not paid", "deferred_declined", 0)]
+)
+def test_a_parked_deferred_payment_ends_either_way(
+    journal: SqliteJournal, shop: Shop, decision: str, state: str, approved_minor: int
+) -> None:
+    journal.append([shop.armed("P1"), shop.owed("P1", "deferred_advice")])
+    journal.append([shop.parked("P1", "deferred_advice", "deferred")])
+    journal.append([shop.disposed("P1/1/deferred_advice", decision, state)])
+    assert [act.result for act in journal.transactions("P1")] == [state]
+    assert journal.payments()[0].approved_minor == approved_minor
+    assert journal.open_debts() == []
+
+
+@pytest.mark.parametrize("decision", ["send again", "settled", "paid", "not paid", "forget it"])
+@pytest.mark.parametrize("target", ["P1/1", "P2/1", "P3/1/reversal", "P3/1", "P4/1", "P4/1/offline_advice", "P5/1"])
+def test_what_is_not_parked_cannot_be_disposed_of(
+    journal: SqliteJournal, shop: Shop, target: str, decision: str
+) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown")])
+    journal.append([shop.armed("P2"), shop.sale("P2"), shop.decided("P2", "approved")])
+    journal.append([shop.armed("P3"), shop.sale("P3"), shop.owed("P3")])
+    journal.append([shop.armed("P4"), shop.owed("P4", "offline_advice")])
+    journal.append([shop.parked("P4", "offline_advice", "approved_offline")])
+    journal.append([shop.closed("P4", "offline_advice", "approved_offline")])
+    journal.append([shop.armed("P5")])
+    with pytest.raises(ImpossibleEntry, match=target):
+        journal.append([shop.disposed(target, decision, "approved")])
+    journal.verify()
+
+
+@pytest.mark.parametrize(
+    ("target", "decision"),
+    [
+        ("P1/1/reversal", "paid"),
+        ("P1/1/reversal", "not paid"),
+        ("P1/1", "paid"),
+        ("P2/1", "settled"),
+        ("P2/1", "send again"),
+    ],
+)
+def test_what_is_parked_takes_only_its_own_decisions(
+    journal: SqliteJournal, shop: Shop, target: str, decision: str
+) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.owed("P1"), shop.parked("P1", "reversal", "parked")])
+    journal.append([shop.armed("P2"), shop.sale("P2"), shop.decided("P2", "unknown"), shop.decided("P2", "parked")])
+    with pytest.raises(ImpossibleEntry, match=f"cannot be '{decision}'"):
+        journal.append([shop.disposed(target, decision, "approved")])
+
+
 @settings(max_examples=60, deadline=None)
 @given(steps=steps)
 def test_any_day_projects_the_same_entry_by_entry_in_batches_and_from_nothing(

@@ -15,6 +15,7 @@ from functools import singledispatch
 from taptill.amount.money import CURRENCIES, Money
 from taptill.clock import Trust
 from taptill.journal import entries as e
+from taptill.journal.disposition import NOT_PAID, PAID, SEND_AGAIN, SETTLED
 from taptill.journal.port import DebtRow, Record, TransactionRow
 from taptill.journal.projection import QUESTION_ROWS, MemoryShelf, shelve
 
@@ -33,19 +34,23 @@ WAITING = {
 
 def explain(records: Sequence[Record], zone: tzinfo = UTC) -> list[str]:
     """Empty without records. Times are those of the entries, shown in `zone`."""
-    shelf = MemoryShelf()
     sentences: list[str] = []
     currency = "CNY"
     for record in records:
-        shelve(shelf, record.seq, record.entry)
         if isinstance(record.entry, e.PaymentArmed):
             currency = record.entry.currency
         sentences.append(f"{_when(record.entry, zone)} {_tell(record.entry, currency)}{_state(record.entry)}")
-    if not sentences:
-        return []
+    return sentences + open_ends(records, zone) if sentences else []
+
+
+def open_ends(records: Sequence[Record], zone: tzinfo = UTC) -> list[str]:
+    """What is open or owed after the records, and what it waits for: one sentence each."""
+    shelf = MemoryShelf()
+    for record in records:
+        shelve(shelf, record.seq, record.entry)
     waiting = [_waits(act) for act in shelf.transactions.values() if act.is_open]
     waiting += [_owes(debt, zone) for debt in shelf.debts.values() if debt.is_open]
-    return sentences + (waiting or ["Nothing is open and nothing is owed."])
+    return waiting or ["Nothing is open and nothing is owed."]
 
 
 def _when(entry: e.Entry, zone: tzinfo) -> str:
@@ -128,6 +133,18 @@ def _(entry: e.DebtClosed, currency: str) -> str:
 @_tell.register
 def _(entry: e.DebtParked, currency: str) -> str:
     return f"{entry.debt} was refused with code {entry.code} and waits for the operator."
+
+
+@_tell.register
+def _(entry: e.Disposed, currency: str) -> str:
+    means = {
+        SEND_AGAIN: "is to be sent again",
+        SETTLED: "is settled with the acquirer by hand",
+        PAID: "was paid",
+        NOT_PAID: "was not paid",
+    }
+    decided = means.get(entry.decision, entry.decision)
+    return f"Operator {entry.operator} signed that {entry.target} {decided}: {entry.reason}."
 
 
 @_tell.register

@@ -17,12 +17,14 @@ from msgspec.structs import replace as with_rows
 
 from taptill.journal import entries as e
 from taptill.journal.counters import FIRST_COUNTERS, counters_after, takes_stan
+from taptill.journal.disposition import OF_A_DEBT, OF_A_DEFERRED_DEBT, OF_A_TRANSACTION, PAID, SEND_AGAIN
 from taptill.journal.port import Counters, DebtRow, ImpossibleEntry, PaymentRow, TransactionRow
 
 QUESTION_ROWS = frozenset({"status_query"})  # rows of the host profile that move no money
 ADVICE_ROWS = frozenset({"offline_advice", "deferred_advice"})  # the outcome of a payment and a debt in one
 RETRY_RESULTS = frozenset({"declined", "not_sent", "reversed"})  # proven: a new attempt may follow (DESIGN 5.3)
 REVERSED_RESULTS = frozenset({"reversing", "reversed"})
+BY_OPERATOR = "operator"  # in place of a host's code: an operator's signed word
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -74,6 +76,8 @@ def project(before: Rows, seq: int, entry: e.AnyEntry, open_stans: Container[int
             return _owed(rows, seq, entry)
         case e.DebtTried() | e.DebtClosed() | e.DebtParked():
             return _answered(rows, entry)
+        case e.Disposed():
+            return _disposed(rows, entry)
     return rows
 
 
@@ -95,6 +99,9 @@ def _gather(shelf: Shelf, entry: e.AnyEntry) -> Rows:
         case e.DebtTried(debt=debt_name) | e.DebtClosed(debt=debt_name) | e.DebtParked(debt=debt_name):
             debt = shelf.debt(debt_name)
             transaction = debt.transaction if debt else None
+        case e.Disposed(target=target):
+            debt = shelf.debt(target)
+            transaction = debt.transaction if debt else target
     act = shelf.transaction(transaction) if transaction else None
     return Rows(shelf.counters(), shelf.payment(entry.payment_ref), act, debt)
 
@@ -243,26 +250,51 @@ def _answered(rows: Rows, entry: e.DebtTried | e.DebtClosed | e.DebtParked) -> R
             return with_rows(rows, debt=replace(debt, attempts=debt.attempts + 1, last_result=result))
         case e.DebtParked(code=code):
             return with_rows(rows, debt=replace(debt, state="parked", last_result=code))
-    return _closed(with_rows(rows, debt=replace(debt, state="closed", last_result=entry.code)), entry)
+    closed = with_rows(rows, debt=replace(debt, state="closed", last_result=entry.code))
+    return _let_go(closed, entry.state, entry.code, entry.rrn)
 
 
-def _closed(rows: Rows, entry: e.DebtClosed) -> Rows:
+def _let_go(rows: Rows, state: str, code: str, rrn: str) -> Rows:
+    """What the closing of its debt makes of a transaction; `state` is the payment's after it."""
     act, debt = rows.transaction, rows.debt
     if act is None or debt is None:
         return rows
     if debt.row == "reversal":
-        return with_rows(rows, transaction=replace(act, result="reversed", code=entry.code))
+        return with_rows(rows, transaction=replace(act, result="reversed", code=code))
     if debt.row not in ADVICE_ROWS:
         return rows
-    refused = entry.state.endswith("declined")
+    refused = state.endswith("declined")
     closed = replace(
         act,
-        result=entry.state,
+        result=state,
         approved_minor=0 if refused else act.approved_minor,
-        code=entry.code,
-        rrn=entry.rrn or act.rrn,
+        code=code,
+        rrn=rrn or act.rrn,
     )
     return _standing(with_rows(rows, transaction=closed), act)
+
+
+def _disposed(rows: Rows, entry: e.Disposed) -> Rows:
+    """An operator's word ends only what is parked (DESIGN 5.7)."""
+    act, debt = rows.transaction, rows.debt
+    if debt is None:
+        if act is None or act.result != "parked" or entry.decision not in OF_A_TRANSACTION:
+            raise ImpossibleEntry(f"it cannot be {entry.decision!r}", where=f"transaction {entry.target}")
+        paid = entry.decision == PAID
+        decided = replace(
+            act,
+            result="approved" if paid else "declined",
+            approved_minor=act.amount_minor if paid else 0,
+            code=BY_OPERATOR,
+        )
+        return _standing(with_rows(rows, transaction=decided), act)
+    allowed = OF_A_DEFERRED_DEBT if debt.row == "deferred_advice" else OF_A_DEBT
+    if debt.state != "parked" or entry.decision not in allowed:
+        raise ImpossibleEntry(f"it cannot be {entry.decision!r}", where=f"debt {entry.target}")
+    if entry.decision == SEND_AGAIN:
+        return with_rows(rows, debt=replace(debt, state="open"))
+    rows = with_rows(rows, debt=replace(debt, state="closed", last_result=BY_OPERATOR))
+    return _let_go(rows, entry.state, BY_OPERATOR, "")
 
 
 def _standing(rows: Rows, before: TransactionRow | None) -> Rows:
