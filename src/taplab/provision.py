@@ -181,11 +181,11 @@ def _host_config(files: LabFiles, secrets: _Secrets, scheme: Scheme) -> HostConf
         merchants=(Merchant(id=MERCHANT_ID, name=MERCHANT_NAME),),
         terminals=(Terminal(id=TERMINAL_ID, merchant=MERCHANT_ID, key_set=KEY_SET_ID.hex()),),
         issuers=(Issuer(prefix=ISSUER_PREFIX, key=scheme.issuer_key.hex(), name=ISSUER_NAME),),
-        accounts=_accounts(),
+        accounts=card_accounts(),
     )
 
 
-def _accounts() -> tuple[CardAccount, ...]:
+def card_accounts() -> tuple[CardAccount, ...]:
     """One for each card that comes with the lab. An expiry of a card is a month like 2031-12."""
     cards = {name: msgspec.toml.decode(path.read_bytes(), type=CardFile) for name, path in packaged_cards().items()}
     return tuple(
