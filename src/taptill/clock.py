@@ -2,7 +2,8 @@
 
 Strategy: nothing in a stage reads a clock; it is handed a `Timestamp`. Wall time is at least the build time and the
 last time the journal saw, so it never runs backwards over a reboot. Within a boot it runs from the best moment known so
-far on the monotonic count: a machine clock that jumps moves nothing (DESIGN 5.14).
+far on the monotonic count: a machine clock that jumps moves nothing (DESIGN 5.14). The host's moment is kept where a
+restart within the same boot finds it again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
+
+from taptill import machine_time
+
+TRUST_ASKED_EVERY_US = 10_000_000
 
 
 class Trust(IntEnum):
@@ -47,6 +52,30 @@ class FollowingClock(Clock, Protocol):
         """From now on wall time runs from `at`, unless what it runs from is trusted more."""
 
 
+class CheckingClock(Clock, Protocol):
+    """A clock that dates of certificates can be checked against."""
+
+    def surely_past(self) -> Timestamp:
+        """Now if that is trusted, else the floor: the one moment that has passed for sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A wall time, and the monotonic count at which it was true."""
+
+    at: Timestamp
+    monotonic_us: int
+
+
+class MomentKeeper(Protocol):
+    """Where a moment outlives the program, but not the boot. Never raises: a moment that is lost is learned again."""
+
+    def recall(self) -> Moment | None:
+        """The last one kept in this boot of the machine."""
+
+    def keep(self, moment: Moment) -> None: ...
+
+
 class TimeSource(Protocol):
     """What the machine itself says. Never blocks, never raises."""
 
@@ -60,40 +89,70 @@ class TimeSource(Protocol):
 
 
 class MachineTime:
-    """The time of the operating system."""
+    """The time of the operating system. Its count goes on while the machine is suspended, as wall time does."""
+
+    def __init__(self) -> None:
+        self._trust = Trust.GUESS
+        self._asked_us: int | None = None
 
     def monotonic_us(self) -> int:
-        return time.monotonic_ns() // 1000
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def trust(self) -> Trust:
-        return Trust.RTC
+        """Asked anew after ten seconds: a time daemon may find its servers at any time."""
+        now_us = self.monotonic_us()
+        if self._asked_us is None or now_us - self._asked_us >= TRUST_ASKED_EVERY_US:
+            self._asked_us, self._trust = now_us, self._ask()
+        return self._trust
+
+    def _ask(self) -> Trust:
+        if machine_time.is_synchronised():
+            return Trust.NTP
+        return Trust.RTC if machine_time.is_set_from_rtc(self.wall_ms() // 1000) else Trust.GUESS
 
 
 class SystemClock:
-    """The machine's time above a floor, until the host gives a better one."""
+    """The machine's time above a floor, until the host gives a better one or `keeper` still has one of this boot."""
 
-    def __init__(self, floor_unix_ms: int, source: TimeSource | None = None) -> None:
+    def __init__(
+        self, floor_unix_ms: int, source: TimeSource | None = None, keeper: MomentKeeper | None = None
+    ) -> None:
         self._floor_unix_ms = floor_unix_ms
         self._source: TimeSource = source or MachineTime()
-        self._run_from(self._source.wall_ms(), self._source.trust())
+        self._keeper = keeper
+        self._moment = self._of_source()  # replaced whole: other threads read it meanwhile
+        kept = keeper.recall() if keeper else None
+        if kept is not None and kept.at.trust >= self._moment.at.trust:
+            self._moment = kept
 
     def monotonic_us(self) -> int:
         return self._source.monotonic_us()
 
     def now(self) -> Timestamp:
-        if self._source.trust() > self._trust:
-            self._run_from(self._source.wall_ms(), self._source.trust())
-        unix_ms = self._from_ms + (self._source.monotonic_us() - self._from_us) // 1000
+        moment = self._moment
+        if self._source.trust() > moment.at.trust:
+            moment = self._moment = self._of_source()
+        unix_ms = moment.at.unix_ms + (self._source.monotonic_us() - moment.monotonic_us) // 1000
         if unix_ms < self._floor_unix_ms:
             return Timestamp(self._floor_unix_ms, Trust.GUESS)
-        return Timestamp(unix_ms, self._trust)
+        return Timestamp(unix_ms, moment.at.trust)
+
+    def surely_past(self) -> Timestamp:
+        now = self.now()
+        return now if now.trust > Trust.GUESS else Timestamp(self._floor_unix_ms, Trust.GUESS)
 
     def follow(self, at: Timestamp) -> None:
-        if at.trust >= self._trust:
-            self._run_from(at.unix_ms, at.trust)
+        if at.trust >= self._moment.at.trust:
+            self._moment = Moment(at, self._source.monotonic_us())
+            if self._keeper is not None:
+                self._keeper.keep(self._moment)
 
-    def _run_from(self, unix_ms: int, trust: Trust) -> None:
-        self._from_ms, self._from_us, self._trust = unix_ms, self._source.monotonic_us(), trust
+    def _of_source(self) -> Moment:
+        """A guess below the floor is worth nothing: time then runs from the floor on."""
+        trust, unix_ms = self._source.trust(), self._source.wall_ms()
+        if trust is Trust.GUESS:
+            unix_ms = max(unix_ms, self._floor_unix_ms)
+        return Moment(Timestamp(unix_ms, trust), self._source.monotonic_us())

@@ -28,6 +28,7 @@ from taptill.errors import ConfigError
 from taptill.host.breaker import Breaker
 from taptill.host.link import HostLink
 from taptill.host.profile import Profile, load_profile
+from taptill.journal.adapters.moment_file import MomentFile
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
 from taptill.journal.port import JournalReader
 from taptill.terminal.config import CardLimits, TerminalConfig
@@ -107,7 +108,8 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     profile = read_profile(config.host.profile)
     journal = SqliteJournal.open(base / config.journal)
     reading = SqliteJournalReader.open(base / config.journal)
-    clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()))
+    moments = MomentFile((base / config.journal).with_suffix(".moment"))
+    clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()), keeper=moments)
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
     ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
