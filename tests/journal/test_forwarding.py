@@ -2,56 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taptill.journal.forwarding import DELAY_US_MAX, BackOff, back_off, plan_forwarding
+from taptill.journal.forwarding import DELAY_US_MAX, BackOff, ForwardingQueue, back_off
 from taptill.journal.port import DebtRow
 
-
-def debt(name: str, payment_ref: str, state: str = "open") -> DebtRow:
-    return DebtRow(name, payment_ref, f"{payment_ref}/1", "reversal", state, 1, 1, 1, 100, 0, "", 0, 1, b"wire")
+LEAST_JITTER = b"\0\0"
 
 
-A1, A2, B1, C1 = debt("a1", "A"), debt("a2", "A"), debt("b1", "B"), debt("c1", "C")
+def debt(seq: int, payment_ref: str) -> DebtRow:
+    return DebtRow(f"d{seq}", payment_ref, f"{payment_ref}/1", "reversal", "open", 1, 1, 1, 100, 0, "", 0, seq, b"wire")
+
+
+def queue_of(*debts: DebtRow) -> ForwardingQueue:
+    queue = ForwardingQueue()
+    for each in debts:
+        queue.put(each)
+    return queue
+
+
+A1, A2, B3, C4 = debt(1, "A"), debt(2, "A"), debt(3, "B"), debt(4, "C")
 
 
 def test_debts_of_one_payment_go_in_order_and_one_at_a_time() -> None:
-    plan = plan_forwarding([A1, A2, B1], frozenset(), 8, 0, {})
-    assert plan.send == (A1, B1)
-    assert plan_forwarding([A1, A2, B1], {"a1", "b1"}, 8, 0, {}).send == ()
-    assert plan_forwarding([A2], frozenset(), 8, 0, {}).send == (A2,)
+    queue = queue_of(A1, A2, B3)
+    assert queue.take(8, 0) == [A1, B3]
+    assert queue.take(8, 0) == []
+    queue.answer("d1")
+    assert queue.take(8, 0) == []
+    queue.drop("d1")
+    assert queue.take(8, 0) == [A2]
 
 
-def test_the_window_counts_what_is_under_way() -> None:
-    assert plan_forwarding([A1, B1, C1], {"a1"}, 2, 0, {}).send == (B1,)
-    assert plan_forwarding([A1, B1, C1], frozenset(), 0, 0, {}).send == ()
+def test_no_more_leave_than_there_is_room_for_and_the_oldest_go_first() -> None:
+    queue = queue_of(C4, B3, A1)
+    assert queue.take(0, 0) == queue.take(-1, 0) == []
+    assert queue.take(2, 0) == [A1, B3]
+    assert queue.in_flight == {"d1", "d3"}
+
+
+def test_what_was_answered_makes_room_and_does_not_leave_again() -> None:
+    queue = queue_of(A1)
+    queue.take(1, 0)
+    queue.answer("d1")
+    assert (queue.in_flight, queue.answered) == (set(), {"d1"})
+    assert queue.take(1, DELAY_US_MAX) == []
 
 
 def test_a_debt_that_backs_off_holds_up_its_own_payment_only() -> None:
-    plan = plan_forwarding([A1, A2, B1], frozenset(), 8, 1000, {"a1": BackOff(3, 5000)})
-    assert plan.send == (B1,)
-    assert plan.look_again_us == 5000
-    assert plan_forwarding([A1], frozenset(), 8, 5000, {"a1": BackOff(3, 5000)}).send == (A1,)
+    queue = queue_of(A1, A2, B3)
+    queue.take(1, 0)
+    queue.fail("d1", 0, LEAST_JITTER)
+    assert queue.take(8, 0) == [B3]
+    assert queue.look_again_us() == 500_000
+    assert queue.take(8, 499_999) == []
+    assert queue.take(8, 500_000) == [A1]
+    assert queue.look_again_us() is None
 
 
-def test_a_parked_debt_blocks_nothing() -> None:
-    parked = debt("a0", "A", "parked")
-    assert plan_forwarding([parked, A1, B1], frozenset(), 8, 0, {}).send == (A1, B1)
+def test_a_forgiven_wait_is_over_at_once() -> None:
+    queue = queue_of(A1)
+    queue.take(1, 0)
+    queue.fail("d1", 0, LEAST_JITTER)
+    queue.forgive("d1")
+    assert queue.take(1, 0) == [A1]
 
 
-def test_a_long_queue_is_read_only_until_the_window_is_full() -> None:
-    read: list[int] = []
-
-    def queue() -> Iterator[DebtRow]:
-        for number in range(10_000):
-            read.append(number)
-            yield debt(f"d{number}", f"P{number}")
-
-    plan_forwarding(queue(), frozenset(), 32, 0, {})
-    assert len(read) == 32
+def test_what_left_the_queue_while_under_way_blocks_nothing_and_may_come_back() -> None:
+    queue = queue_of(A1, A2)
+    queue.take(1, 0)
+    queue.drop("d1")
+    queue.fail("d1", 0, LEAST_JITTER)
+    assert queue.take(1, 0) == [A2]
+    queue.put(A1)
+    queue.drop("d2")
+    assert queue.take(1, 0) == [A1]
 
 
 @given(failures=st.integers(0, 10_000), jitter=st.binary(min_size=2, max_size=2))
@@ -78,24 +104,20 @@ def test_the_first_delays_double() -> None:
     window=st.integers(1, 6),
 )
 def test_every_debt_is_sent_in_the_end(owners: list[int], parked: set[int], failing: set[int], window: int) -> None:
-    """A host that takes every debt at the second try at the latest: all but the parked ones close, in order."""
-    queue = [debt(f"d{n}", f"P{who}", "parked" if n in parked else "open") for n, who in enumerate(owners)]
-    back_offs: dict[str, BackOff] = {}
+    """A host that takes every debt at the second try at the latest, and parks some: all leave, each payment's in order
+    and never two at a time."""
+    queue = queue_of(*(debt(n, f"P{who}") for n, who in enumerate(owners)))
     sent: list[DebtRow] = []
     now_us = 0
-    for _ in range(1000):
-        plan = plan_forwarding(queue, frozenset(), window, now_us, back_offs)
-        assert len(plan.send) <= window
-        if not plan.send and plan.look_again_us is None:
-            break
-        now_us = now_us if plan.send else plan.look_again_us or 0
-        for each in plan.send:
-            if int(each.debt[1:]) in failing and each.debt not in back_offs:
-                back_offs[each.debt] = back_off(None, now_us, b"\x80\x00")
+    while (taken := queue.take(window, now_us)) or (now_us := queue.look_again_us() or 0):
+        assert len({each.payment_ref for each in taken}) == len(taken) <= window
+        for each in taken:
+            if each.created_seq in failing and queue.back_off_of(each.debt) is None:
+                queue.fail(each.debt, now_us, b"\x80\x00")
             else:
-                queue.remove(each)
-                sent.append(each)
-    assert all(each.state == "parked" for each in queue)
+                queue.drop(each.debt)
+                sent += [] if each.created_seq in parked else [each]
+    assert len(sent) == len(owners) - len(parked & set(range(len(owners))))
     for who in set(owners):
-        numbers = [int(each.debt[1:]) for each in sent if each.payment_ref == f"P{who}"]
+        numbers = [each.created_seq for each in sent if each.payment_ref == f"P{who}"]
         assert numbers == sorted(numbers)

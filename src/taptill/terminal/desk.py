@@ -6,7 +6,7 @@ already promised to an entry on its way and for the two states that touch no mon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -27,9 +27,9 @@ from taptill.host.exchange import HostRequest
 from taptill.host.profile import Profile
 from taptill.journal import entries as e
 from taptill.journal.counters import free_stan, stan_after
-from taptill.journal.forwarding import BackOff
-from taptill.journal.port import Counters, DebtRow, JournalReader, Pending
+from taptill.journal.port import Counters, JournalReader, Pending
 from taptill.terminal.config import OutageLimits, TerminalConfig
+from taptill.terminal.debt_book import DebtBook
 from taptill.terminal.effects import Effect, SetTimer
 from taptill.terminal.events import Event
 from taptill.terminal.machine import Trigger, replay, step
@@ -65,15 +65,13 @@ class Desk:
     counters: Counters
     breaker: Breaker
     payments: dict[str, Payment] = field(default_factory=dict)
-    debts: dict[str, DebtRow] = field(default_factory=dict)
+    debts: DebtBook = field(default_factory=DebtBook)
     outbox: dict[str, HostRequest] = field(default_factory=dict)
     at_counter: str | None = None
     way: Way | None = None
     cancel_wanted: str | None = None
     tickets: dict[str, list[int]] = field(default_factory=dict)
     queries: dict[str, int] = field(default_factory=dict)
-    in_flight: set[str] = field(default_factory=set)
-    back_offs: dict[str, BackOff] = field(default_factory=dict)
     never_left: set[str] = field(default_factory=set)  # debts whose last try could not be sent
     writing: dict[str, int] = field(default_factory=dict)
     held: list[Event] = field(default_factory=list)
@@ -92,11 +90,14 @@ class Desk:
 
     def take_stan(self) -> int:
         """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
-        held = {debt.stan for debt in self.debts.values()}
-        held |= {p.transaction.stan for p in self.payments.values() if p.transaction}
-        stan = free_stan(self.counters, held)
+        stan = free_stan(self.counters, self._open_stans())
         self.counters = replace(self.counters, next_stan=stan_after(stan))
         return stan
+
+    def _open_stans(self) -> AbstractSet[int]:
+        """A debt has the STAN of its transaction, so that payments that owe something need not be looked at."""
+        others = [self.payments[ref].transaction for ref in self.payments.keys() - self.debts.payments()]
+        return self.debts.stans() | {act.stan for act in others if act}
 
     def take_key_counter(self) -> int:
         """The next DUKPT counter, never below the key store's own mark. Raises KeyStoreError."""
@@ -151,13 +152,13 @@ class Desk:
         return self._budget(self.config.deferred, "deferred_advice")
 
     def _budget(self, limits: OutageLimits | None, row: str) -> RiskBudget:
-        owed = [debt for debt in self.debts.values() if debt.row == row]
+        use = self.debts.standing_out(row)
         return RiskBudget(
             _risk_limits(limits),
-            count=len(owed),
-            total_minor=sum(debt.amount_minor for debt in owed),
-            oldest_at_ms=min((debt.created_at_ms for debt in owed), default=None),
-            per_token_count=_counts(debt.token for debt in owed),
+            count=use.count,
+            total_minor=use.total_minor,
+            oldest_at_ms=use.oldest_at_ms,
+            per_token_count=use.per_token_count,
         )
 
     def time_trusted(self) -> bool:
@@ -165,17 +166,10 @@ class Desk:
 
     def is_finished(self, payment_ref: str) -> bool:
         """Nothing of it is open or owed: it can be forgotten here, the journal keeps it."""
-        return not any(debt.payment_ref == payment_ref for debt in self.debts.values())
+        return payment_ref not in self.debts.payments()
 
     def money_at_risk_minor(self) -> int:
-        return sum(debt.amount_minor for debt in list(self.debts.values()) if debt.row in ADVICE_ROWS)
-
-
-def _counts(tokens: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for token in tokens:
-        counts[token] = counts.get(token, 0) + 1
-    return counts
+        return sum(self.debts.total_minor(row) for row in ADVICE_ROWS)
 
 
 def _risk_limits(limits: OutageLimits | None) -> RiskLimits:

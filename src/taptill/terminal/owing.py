@@ -11,12 +11,14 @@ import hashlib
 
 from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, MatchKey, NotSent, Replied, Verdict
 from taptill.journal import entries as e
-from taptill.journal.forwarding import JITTER_OCTETS, back_off, plan_forwarding
+from taptill.journal.forwarding import JITTER_OCTETS
 from taptill.journal.port import DebtRow, Pending
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Ask, Effect, SetTimer
 
 FORWARD_TIMER = "forward"
+DEBTS_IN_FLIGHT_MAX = 32  # a new sale waits for no more debts than these, whatever window the host grants
+ANSWERS_UNSYNCED_MAX = 64  # as many as the journal's writer puts into one sync
 
 _RETRIES = {Verdict.TRY_LATER, Verdict.IN_DOUBT, Verdict.SIGN_ON_FIRST}
 
@@ -25,14 +27,14 @@ def forward(desk: Desk) -> list[Effect]:
     """Every debt that may leave now, the oldest first, up to the profile's window."""
     if desk.breaker.open or not desk.signed_on or desk.storage_fault:
         return []
-    now_us = desk.clock.monotonic_us()
-    plan = plan_forwarding(desk.debts.values(), desk.in_flight, desk.profile.window, now_us, desk.back_offs)
-    effects: list[Effect] = []
-    for debt in plan.send:
-        desk.in_flight.add(debt.debt)
-        effects.append(Ask(request_of(desk, debt), desk.config.host.reply_timeout_ms))
-    if plan.look_again_us is not None:
-        effects.append(SetTimer(FORWARD_TIMER, (plan.look_again_us - now_us) // 1000 + 1))
+    queue, now_us = desk.debts.queue, desk.clock.monotonic_us()
+    room = min(desk.profile.window, DEBTS_IN_FLIGHT_MAX) - len(queue.in_flight)
+    room = min(room, ANSWERS_UNSYNCED_MAX - len(queue.answered))
+    timeout_ms = desk.config.host.reply_timeout_ms
+    effects: list[Effect] = [Ask(request_of(desk, debt), timeout_ms) for debt in queue.take(room, now_us)]
+    look_again_us = queue.look_again_us()
+    if look_again_us is not None:
+        effects.append(SetTimer(FORWARD_TIMER, max(0, look_again_us - now_us) // 1000 + 1))
     return effects
 
 
@@ -45,12 +47,11 @@ def request_of(desk: Desk, debt: DebtRow) -> HostRequest:
 
 
 def delivery_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
-    debt = next((debt for debt in desk.debts.values() if debt.wire == request.wire), None)
+    debt = desk.debts.of_wire(request.wire)
     if debt is None:
         return []
     if isinstance(result, Replied):
         return _answered(desk, debt, result)
-    desk.in_flight.discard(debt.debt)
     _back_off(desk, debt)
     if isinstance(result, NotSent):
         desk.never_left.add(debt.debt)
@@ -61,10 +62,9 @@ def delivery_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> 
 def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
     reply = replied.reply
     if reply.verdict in _RETRIES:
-        desk.in_flight.discard(debt.debt)
         _back_off(desk, debt)
         return [_tried(desk, debt, f"host: {reply.code}"), *forward(desk)]
-    # It stays in flight until the entry is synced, so that it does not leave once more.
+    desk.debts.queue.answer(debt.debt)
     digest = hashlib.sha256(replied.evidence).hexdigest()
     about = {"payment_ref": debt.payment_ref, "state": "", "debt": debt.debt, "code": reply.code}
     entry: e.DebtClosed | e.DebtParked
@@ -73,7 +73,7 @@ def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
         entry = e.DebtClosed(**desk.stamp(), **about, taken=taken, rrn=reply.rrn, evidence_digest=digest)
     else:
         entry = e.DebtParked(**desk.stamp(), **about, evidence_digest=digest)
-    return [Append((Pending(desk.with_state(entry)),))]
+    return [Append((Pending(desk.with_state(entry)),)), *forward(desk)]
 
 
 def _is_declined_for_good(desk: Desk, debt: DebtRow, reply: HostReply) -> bool:
@@ -83,9 +83,8 @@ def _is_declined_for_good(desk: Desk, debt: DebtRow, reply: HostReply) -> bool:
 
 
 def _back_off(desk: Desk, debt: DebtRow) -> None:
-    jitter = desk.entropy.octets(JITTER_OCTETS)
     desk.never_left.discard(debt.debt)
-    desk.back_offs[debt.debt] = back_off(desk.back_offs.get(debt.debt), desk.clock.monotonic_us(), jitter)
+    desk.debts.queue.fail(debt.debt, desk.clock.monotonic_us(), desk.entropy.octets(JITTER_OCTETS))
 
 
 def _tried(desk: Desk, debt: DebtRow, result: str) -> Effect:
@@ -96,6 +95,6 @@ def _tried(desk: Desk, debt: DebtRow, result: str) -> Effect:
 def host_is_back(desk: Desk) -> list[Effect]:
     """Waits that were for an absent host are over; a debt that a present host did not answer keeps its own."""
     for name in desk.never_left:
-        desk.back_offs.pop(name, None)
+        desk.debts.queue.forgive(name)
     desk.never_left.clear()
     return forward(desk)

@@ -21,9 +21,9 @@ from taptill.terminal.payment import Payment, fold_all
 def recover(desk: Desk) -> list[Effect]:
     """Fills the desk from the journal. Raises JournalError, ImpossibleStep."""
     for debt in desk.journal.open_debts():
-        desk.debts[debt.debt] = debt
+        desk.debts.put(debt)
     refs = {row.payment_ref for row in desk.journal.open_payments()}
-    refs |= {debt.payment_ref for debt in desk.debts.values()}
+    refs |= desk.debts.payments()
     for payment_ref in sorted(refs):
         payment = read_payment(desk.journal, payment_ref)
         assert payment is not None, "a payment row has entries"

@@ -141,17 +141,14 @@ class Till:
             case e.PaymentCancelled():
                 return arming.cancelled(desk, entry.payment_ref)
             case e.DebtOwed():
-                desk.debts[entry.debt] = new_debt(entry, seq, desk.outbox.pop(entry.debt).wire)
+                desk.debts.put(new_debt(entry, seq, desk.outbox.pop(entry.debt).wire))
             case e.DebtTried():
                 debt = desk.debts[entry.debt]
-                desk.debts[entry.debt] = replace(debt, attempts=debt.attempts + 1, last_result=entry.result)
+                desk.debts.put(replace(debt, attempts=debt.attempts + 1, last_result=entry.result))
             case e.DebtClosed():
-                desk.debts.pop(entry.debt)
-                desk.in_flight.discard(entry.debt)
-                desk.back_offs.pop(entry.debt, None)
+                desk.debts.put(replace(desk.debts[entry.debt], state="closed"))
             case e.DebtParked():
-                desk.debts[entry.debt] = replace(desk.debts[entry.debt], state="parked")
-                desk.in_flight.discard(entry.debt)
+                desk.debts.put(replace(desk.debts[entry.debt], state="parked"))
                 return owing.forward(desk)
         return []
 
