@@ -87,9 +87,12 @@ class Faults:
         self._at: dict[tuple[Point, int], Fault] = {(fault.point, fault.nth): fault for fault in faults}
         self.counts: Counter[Point] = Counter()
         self.struck: list[Fault] = []
+        self.stopped = False
 
     def strike(self, point: Point) -> Fault | None:
         """Count one occurrence of `point`; the fault planned for it, if any."""
+        if self.stopped:
+            return None
         nth = self.counts[point]
         self.counts[point] += 1
         fault = self._at.pop((point, nth), None)
@@ -98,5 +101,6 @@ class Faults:
         return fault
 
     def stop(self) -> None:
-        """From now on nothing new goes wrong."""
-        self._at.clear()
+        """From now on nothing new goes wrong, and nothing is counted."""
+        self.stopped = True
+        self.stopped = True
