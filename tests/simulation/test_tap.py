@@ -178,6 +178,22 @@ def test_the_outcome_comes_when_the_dialogue_would_have_ended() -> None:
     assert 91_000 + 60_000 < done_at_us - seen_at_us < 91_000 + 110_000
 
 
+def test_a_reader_that_still_reads_sees_the_next_card_afterwards() -> None:
+    counter = Counter(offline=True)
+    counter.tap("offline_funds")
+    counter.field.take_away()
+    counter.events.clear()
+
+    def next_customer() -> None:
+        counter.reader.listen("ref-2")
+        counter.field.hold("good_credit")
+
+    counter.agenda.after(50_000, next_customer)
+    counter.tap("offline_funds")
+    assert [type(event) for event in counter.events] == [CardSeen, CardDone, CardSeen, CardDone]
+    assert [seen_in for seen_in, _ in counter.field.taps] == [1, 2, 3]
+
+
 def test_a_card_at_rest_is_read_once() -> None:
     counter = Counter()
     counter.tap("good_credit")
@@ -229,6 +245,7 @@ def test_a_card_pulled_at_any_command_is_asked_for_again(apdu: int, computed: in
     lost = counter.tap("offline_funds")
     assert counter.outcomes() == [lost]
     assert (lost.outcome.kind, lost.outcome.reason) == (OutcomeKind.TRY_AGAIN, "card-lost")
+    assert counter.field.card is None
     assert counter.field.card_of("offline_funds").state().atc == (apdu + computed > GPO_APDU)
     assert counter.tap("offline_funds").outcome.kind is OutcomeKind.APPROVED
     assert len(counter.outcomes()) == len(counter.seen()) == 2
@@ -242,6 +259,8 @@ def test_after_a_power_cut_at_any_command_the_next_boot_reads_the_card_that_lies
     counter = Counter([Fault(Point.APDU, apdu, Kind.POWER_CUT, computed)])
     card = counter.tap("good_credit")
     assert (counter.boots, len(counter.seen()), len(counter.outcomes())) == (2, 2, 1)
+    assert len({seen.presentation.uid for seen in counter.seen()}) == 2
+    assert counter.field.taps == [(1, "ref-1"), (2, "ref-1")]
     assert card.outcome.kind is OutcomeKind.ONLINE_REQUEST
     assert card.data[0x9F36] == (1 + (apdu + computed > GPO_APDU)).to_bytes(2, "big")
 
