@@ -49,7 +49,7 @@ def test_another_program_finds_the_chain_as_documented(journal: SqliteJournal, s
 def test_the_file_says_whose_it_is(journal: SqliteJournal, path: Path) -> None:
     journal.checkpoint()
     header = path.read_bytes()[:100]
-    assert header[60:64] == (1).to_bytes(4, "big")
+    assert header[60:64] == (2).to_bytes(4, "big")
     assert header[68:72] == b"TapT"
     assert path.stat().st_mode & 0o077 == 0
 

@@ -108,11 +108,12 @@ def test_a_truncated_file_is_refused_and_left_alone(day: Path) -> None:
         assert day.read_bytes() == sound[:size]
 
 
-def test_a_journal_of_a_later_release_is_refused_and_left_alone(day: Path) -> None:
-    change(day, "PRAGMA user_version = 2")
+@pytest.mark.parametrize("release", [0, 3, 99])
+def test_a_journal_of_no_release_this_one_reads_is_refused_and_left_alone(day: Path, release: int) -> None:
+    change(day, f"PRAGMA user_version = {release}")
     before = day.read_bytes()
     for opening in (SqliteJournal.open, SqliteJournalReader.open):
-        with pytest.raises(JournalForeign, match="release 2"):
+        with pytest.raises(JournalForeign, match=f"release {release} .* reads 1 to 2"):
             opening(day)
     assert day.read_bytes() == before
 

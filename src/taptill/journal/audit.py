@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from taptill.journal.chain import StoredEntry, walk
 from taptill.journal.entries import AnyEntry, DebtOwed, ExchangeIntended
+from taptill.journal.formats import NEWEST_FORMAT, is_known
 from taptill.journal.port import (
     Counters,
     DebtRow,
@@ -22,6 +23,7 @@ from taptill.journal.port import (
     Verified,
 )
 from taptill.journal.projection import MemoryShelf, shelve
+from taptill.journal.seals import Seal, refuse_strays, seal_of
 from taptill.journal.wire import keeper, wire_digest
 
 NEXT_STEP = "the entries are whole and say what happened; keep the file and export it before anything else"
@@ -38,13 +40,18 @@ class Held:
     last_time_ms: int
     head_seq: int
     messages: Mapping[str, bytes]
+    seals: Sequence[Seal] = ()
 
 
-def audit(stored: Iterable[StoredEntry], held: Held) -> Verified:
+def audit(stored: Iterable[StoredEntry], held: Held, version: int = NEWEST_FORMAT) -> Verified:
     """Raises JournalDamaged naming the first thing that does not follow from the entries."""
-    shelf, digests = MemoryShelf(), dict[str, str]()
+    shelf, digests, seals = MemoryShelf(), dict[str, str](), list[Seal]()
     count, head, last_time_ms = 0, bytes(32), 0
     for record in walk(stored):
+        if not is_known(record.entry, version):
+            _differs(f"entry {record.seq}", f"format {version} has no entry of this kind")
+        if (seal := seal_of(record)) is not None:
+            seals.append(seal)
         _shelve(shelf, record.seq, record.entry)
         count, head, last_time_ms = record.seq, record.digest, max(last_time_ms, record.entry.at_ms)
         name = keeper(record.entry)
@@ -52,6 +59,7 @@ def audit(stored: Iterable[StoredEntry], held: Held) -> Verified:
             digests[name] = record.entry.wire_digest
     if held.head_seq != count:
         _differs("head", f"the journal ends at entry {count} and was written up to {held.head_seq}")
+    refuse_strays(held.seals, seals)
     _compare("payment", {row.payment_ref: row for row in held.payments}, shelf.payments)
     _compare("transaction", {row.transaction: row for row in held.transactions}, shelf.transactions)
     _compare("debt", {row.debt: row for row in held.debts}, shelf.debts)

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import msgspec
 
-from taptill.journal.entries import AnyEntry
+from taptill.journal.entries import AnyEntry, BatchSealed
 from taptill.journal.port import JournalDamaged, Record, Verified
 
 GENESIS = bytes(32)
@@ -72,6 +72,8 @@ def walk(rows: Iterable[StoredEntry], after: Verified | None = None) -> Iterator
         if row.digest != link(head, row.body):
             raise broken_at(seq, "the digest does not follow from the stored bytes and the entry before")
         record = read_entry(row)
+        if isinstance(record.entry, BatchSealed) and not _closes(record.entry, seq - 1, head):
+            raise broken_at(seq, "the seal does not repeat the digest of the entry before it")
         head = row.digest
         yield record
 
@@ -82,6 +84,10 @@ def verify_chain(rows: Iterable[StoredEntry], after: Verified | None = None) -> 
     for record in walk(rows, after):
         count, last, head = count + 1, record.seq, record.digest
     return Verified(count, last, head)
+
+
+def _closes(seal: BatchSealed, entries: int, head: bytes) -> bool:
+    return (seal.entries, seal.head) == (entries, head.hex())
 
 
 def broken_at(seq: int, what: str) -> JournalDamaged:

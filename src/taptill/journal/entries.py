@@ -80,8 +80,8 @@ class BatchOpened(Entry, frozen=True, kw_only=True, tag="batch_opened"):
 class BatchSealed(Entry, frozen=True, kw_only=True, tag="batch_sealed"):
     """All entries before this one are closed off: opening the journal verifies from the last seal on."""
 
-    batch: int
-    entries: int
+    batch: int  # that was current
+    entries: int  # all of the journal that stand before
     head: str  # hex digest of the entry before
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import apsw
 
+from taptill.journal.formats import NEWEST_FORMAT, OLDEST_FORMAT
+
 APPLICATION_ID = 0x54617054  # "TapT"
-USER_VERSION = 1
+USER_VERSION = NEWEST_FORMAT  # what a new file is made in; the file says which format it has
 SLOT_OCTETS = 1000  # four slots fill a page
 SLOTS_AT_FIRST = 32
 
-TABLES = (
+TABLES_AT_FIRST = (
     """CREATE TABLE entry (
         seq INTEGER PRIMARY KEY,
         body BLOB NOT NULL,
@@ -98,14 +100,36 @@ TABLES = (
     "INSERT INTO counter VALUES (1, 1, 1, 1, 1, 0, 0)",
 )
 
+# What each format has beyond the one before it.
+ADDED: dict[int, tuple[str, ...]] = {
+    2: (
+        """CREATE TABLE seal (
+        seq INTEGER PRIMARY KEY,
+        batch INTEGER NOT NULL,
+        head BLOB NOT NULL CHECK (length(head) = 32)
+    ) STRICT""",
+    ),
+}
 
-def provision(connection: apsw.Connection) -> None:
+
+def provision(connection: apsw.Connection, version: int = USER_VERSION) -> None:
     """Make an empty database a journal, in one transaction. It has to be in WAL mode before the first entry."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     with connection:
-        for statement in TABLES:
+        for statement in TABLES_AT_FIRST:
             connection.execute(statement)
         connection.executemany(
             f"INSERT INTO wire (octets) VALUES (zeroblob({SLOT_OCTETS}))", [() for _ in range(SLOTS_AT_FIRST)]
         )
-        connection.execute(f"PRAGMA user_version = {USER_VERSION}")
+        connection.execute(f"PRAGMA user_version = {OLDEST_FORMAT}")
+        upgrade(connection, version)
+
+
+def upgrade(connection: apsw.Connection, version: int = USER_VERSION) -> None:
+    """Bring the tables to format `version`, in one transaction. No entry and no row is touched."""
+    found = int(str(connection.pragma("user_version")))
+    with connection:
+        for following in range(found + 1, version + 1):
+            for statement in ADDED[following]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {following}")

@@ -16,8 +16,9 @@ from typing import IO
 
 import apsw
 
-from taptill.journal.adapters.schema import APPLICATION_ID, USER_VERSION, provision
-from taptill.journal.port import JournalDamaged, JournalError, JournalForeign
+from taptill.journal.adapters.schema import APPLICATION_ID, provision
+from taptill.journal.formats import NEWEST_FORMAT, OLDEST_FORMAT, is_read
+from taptill.journal.port import JournalDamaged, JournalError, JournalForeign, SpaceGone
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_PAGES = 1_000  # a log this long is moved into the file even in a busy hour
@@ -53,8 +54,12 @@ def declared(where: str) -> Iterator[None]:
         yield
     except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
         raise damaged(where, f"SQLite finds it damaged: {error}") from error
+    except apsw.SQLError as error:
+        if not str(error).startswith("no such"):
+            raise
+        raise damaged(where, f"its tables are not those of its format: {error}") from error
     except apsw.FullError as error:
-        raise JournalError("the disk is full", where=where, next_step="free space, then try again") from error
+        raise SpaceGone("the disk is full", where=where, next_step="free space, then try again") from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise JournalError("another program holds it", where=where, next_step="close that program") from error
     except apsw.CantOpenError as error:
@@ -148,8 +153,10 @@ def settle(connection: apsw.Connection, settings: tuple[tuple[str, str | int], .
 
 
 def _refuse_release(path: Path, version: int) -> None:
-    if version != USER_VERSION:
-        raise _foreign(path, f"it is of release {version} of the format, this program reads {USER_VERSION}")
+    if not is_read(version):
+        raise _foreign(
+            path, f"it is of release {version} of the format, this program reads {OLDEST_FORMAT} to {NEWEST_FORMAT}"
+        )
 
 
 def _foreign(path: Path, what: str) -> JournalForeign:

@@ -21,15 +21,18 @@ from taptill.journal.adapters.sqlite_file import connect, damaged, declared
 from taptill.journal.adapters.wire_slots import chain_of, message_in
 from taptill.journal.audit import Held, audit
 from taptill.journal.entries import PaymentEntry
+from taptill.journal.formats import SEALED_SINCE
 from taptill.journal.port import (
     Counters,
     DebtRow,
+    JournalDamaged,
     OfflineUse,
     PaymentRow,
     Record,
     TransactionRow,
     Verified,
 )
+from taptill.journal.seals import SEAL_ENTRIES_MAX, Seal, refuse_strays, seal_of
 
 PIECE_ROWS = 500
 Row = tuple[Any, ...]
@@ -44,6 +47,12 @@ class SqliteJournalReader:
     def __init__(self, connection: apsw.Connection, where: str) -> None:
         self._connection = connection
         self._where = where
+        self._format = int(str(connection.pragma("user_version")))
+
+    @property
+    def format(self) -> int:
+        """The format the file is read and written in."""
+        return self._format
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -146,11 +155,36 @@ class SqliteJournalReader:
                 verdict = self._connection.execute("PRAGMA integrity_check(1)").get
                 if verdict != "ok":
                     raise damaged(self._where, f"SQLite finds it damaged: {verdict}")
-                verified = audit(self.stored(), self._held())
+                verified = audit(self.stored(), self._held(), self._format)
                 self._check_slots()
                 return verified
             finally:
                 self._connection.execute("ROLLBACK")
+
+    def verify_recent(self) -> Verified:
+        """The entries from the last seal on, or the last SEAL_ENTRIES_MAX where there is none; `count` says how many
+        were looked at. Raises JournalDamaged, naming the first bad entry of all."""
+        last = self._last_seq()
+        if last != self._number("SELECT head_seq FROM counter"):
+            raise damaged(self._where, f"entries after {last} are missing")
+        try:
+            return self._follow_anchor(last)
+        except JournalDamaged:
+            chain.verify_chain(self.stored())
+            raise
+
+    def _follow_anchor(self, last: int) -> Verified:
+        seals = self._seals("ORDER BY seq DESC LIMIT 1")
+        first = seals[0].seq if seals else max(1, last - SEAL_ENTRIES_MAX + 1)
+        before = next(self.stored(first - 1, first - 1), None)
+        if before is None and first > 1:
+            raise chain.broken_at(first - 1, "the entry is missing")
+        count, head, made = 0, before.digest if before else chain.GENESIS, list[Seal]()
+        for record in chain.walk(self.stored(first, last), Verified(0, first - 1, head)):
+            count, head = count + 1, record.digest
+            made += filter(None, [seal_of(record)])
+        refuse_strays(seals, made)
+        return Verified(count, last, head)
 
     def _check_slots(self) -> None:
         """Every slot that is not empty belongs to a message that is still kept."""
@@ -174,7 +208,13 @@ class SqliteJournalReader:
             last_time_ms=self.last_time_ms(),
             head_seq=self._number("SELECT head_seq FROM counter"),
             messages={name: wire for name, wire in messages.items() if wire is not None},
+            seals=self._seals(),
         )
+
+    def _seals(self, condition: str = "ORDER BY seq") -> Sequence[Seal]:
+        if self._format < SEALED_SINCE:
+            return ()
+        return self._select(lambda row: Seal(*row), "SELECT seq, batch, head FROM seal " + condition)
 
     def _last_seq(self) -> int:
         return self._number("SELECT ifnull(max(seq), 0) FROM entry")
