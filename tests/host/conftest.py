@@ -142,7 +142,9 @@ def _host_mac(counter: int, unsigned: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files of one authority, the host, the terminal, and a terminal nobody knows."""
+    """PEM files of one authority, the host, the terminal, and a terminal nobody knows. Beside them lie `past.pem` and
+    `future.pem`, a host's that ended yesterday and one that begins tomorrow; both `past-ca.pem` and
+    `renewed-ca.pem` hold the authority's key, the first one only with dates of the past."""
 
     ca: Path
     host: Path
@@ -154,20 +156,25 @@ class Certificates:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("certificates")
     ca_key, other_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = _certificate("Test CA", ca_key, "Test CA", ca_key, is_ca=True)
+    ca = _certificate("Test CA", ca_key, "Test CA", ca_key, is_ca=True, days=(-5, 5))
     other_ca = _certificate("Other CA", other_key, "Other CA", other_key, is_ca=True)
     (folder / "ca.pem").write_bytes(ca)
     (folder / "other-ca.pem").write_bytes(other_ca)
-    for name, issuer, issuer_key in (
-        ("host", "Test CA", ca_key),
-        ("terminal", "Test CA", ca_key),
-        ("stranger", "Other CA", other_key),
+    past_ca = _certificate("Test CA", ca_key, "Test CA", ca_key, is_ca=True, days=(-3, -1))
+    (folder / "past-ca.pem").write_bytes(past_ca)
+    (folder / "renewed-ca.pem").write_bytes(past_ca + ca)
+    for name, issuer, issuer_key, days in (
+        ("host", "Test CA", ca_key, (-1, 1)),
+        ("past", "Test CA", ca_key, (-3, -1)),
+        ("future", "Test CA", ca_key, (1, 3)),
+        ("terminal", "Test CA", ca_key, (-1, 1)),
+        ("stranger", "Other CA", other_key, (-1, 1)),
     ):
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        (folder / f"{name}.pem").write_bytes(_certificate(name, key, issuer, issuer_key) + private)
+        (folder / f"{name}.pem").write_bytes(_certificate(name, key, issuer, issuer_key, days=days) + private)
     return Certificates(*(folder / f"{name}.pem" for name in ("ca", "host", "terminal", "stranger")))
 
 
@@ -177,6 +184,7 @@ def _certificate(
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
     is_ca: bool = False,
+    days: tuple[int, int] = (-1, 1),
 ) -> bytes:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -185,8 +193,8 @@ def _certificate(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
@@ -230,7 +238,11 @@ class LoopbackHost:
 
 class StartHost(Protocol):
     def __call__(
-        self, respond: Callable[[bytes], bytes | None], tls_1_2: bool = False, tickets: int = 2
+        self,
+        respond: Callable[[bytes], bytes | None],
+        tls_1_2: bool = False,
+        tickets: int = 2,
+        certificate: str = "host",
     ) -> LoopbackHost: ...
 
 
@@ -239,12 +251,17 @@ def start_host(certificates: Certificates) -> Iterator[StartHost]:
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(respond: Callable[[bytes], bytes | None], tls_1_2: bool = False, tickets: int = 2) -> LoopbackHost:
+    def start(
+        respond: Callable[[bytes], bytes | None],
+        tls_1_2: bool = False,
+        tickets: int = 2,
+        certificate: str = "host",
+    ) -> LoopbackHost:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.num_tickets = tickets
         if tls_1_2:
             context.maximum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificates.host)
+        context.load_cert_chain(certificates.host.with_name(f"{certificate}.pem"))
         context.load_verify_locations(certificates.ca)
         context.verify_mode = ssl.CERT_REQUIRED
         listener = socket.create_server(("127.0.0.1", 0))

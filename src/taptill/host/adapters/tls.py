@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from taptill.clock import Clock
+from taptill.clock import CheckingClock
 from taptill.credential.keystore import KeyStore
 from taptill.errors import ConfigError
 from taptill.host.adapters.tls_connection import Address, ConnectionEvent, Lost, Made, Received, TlsConnection
+from taptill.host.adapters.tls_dates import date_refusal, leave_dates_to_us, verified_chain
 from taptill.host.exchange import HostRequest, NotSent
 from taptill.host.link import ExchangeEnded, LinkBroken, PostLinkEvent
 from taptill.host.profile import Profile
@@ -65,7 +66,7 @@ class TlsLink:
         tls: TlsFiles,
         profile: Profile,
         keys: KeyStore,
-        clock: Clock,
+        clock: CheckingClock,
         post: PostLinkEvent,
     ) -> None:
         self._places = {endpoint: parse_endpoint(endpoint) for endpoint in endpoints}
@@ -242,9 +243,15 @@ class TlsLink:
         if not resolved.addresses:
             self._perform(self._session.connection_lost(resolved.reason, self._now_us()))
             return
-        connection = TlsConnection(resolved.addresses, self._context, self._server_name, self._selector)
+        connection = TlsConnection(
+            resolved.addresses, self._context, self._server_name, self._selector, self._refuse_dates
+        )
         self._connection = connection
         self._happened(connection, connection.start())
+
+    def _refuse_dates(self, connection: ssl.SSLSocket) -> str:
+        trusted = self._context.get_ca_certs(binary_form=True)
+        return date_refusal(verified_chain(connection), trusted, self._clock.surely_past())
 
 
 def parse_endpoint(url: str) -> tuple[str, int]:
@@ -271,6 +278,7 @@ def _literal(host: str, port: int) -> Address | None:
 def _context(tls: TlsFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    leave_dates_to_us(context)
     for path in (tls.ca, tls.certificate, tls.key):
         if not os.access(path, os.R_OK):
             raise ConfigError("cannot be read", where=str(path))

@@ -64,11 +64,14 @@ class TlsConnection:
         context: ssl.SSLContext,
         server_name: str,
         selector: selectors.BaseSelector,
+        refuse: Callable[[ssl.SSLSocket], str],
     ) -> None:
+        """`refuse` looks at the host after its certificate was verified: a reason, or empty."""
         self._addresses = list(addresses)
         self._context = context
         self._server_name = server_name
         self._selector = selector
+        self._refuse = refuse
         self._socket: socket.socket | None = None
         self._tls: ssl.SSLSocket | None = None
         self._phase = _Phase.CLOSED
@@ -163,6 +166,10 @@ class TlsConnection:
     def _shake_hands(self, now_us: int) -> list[ConnectionEvent]:
         assert self._tls is not None
         self._tls.do_handshake()
+        refusal = self._refuse(self._tls)
+        if refusal:
+            self.close()
+            return [Lost(f"tls: {refusal}")]
         self._watch(selectors.EVENT_READ)
         self._phase = _Phase.SETTLING
         self._settled_at_us = now_us + SERVER_VERDICT_WAIT_US
