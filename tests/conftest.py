@@ -1,4 +1,4 @@
-"""What holds for every test: a skip has to be one of the listed ones.
+"""What holds for every test: a skip has to be one of the listed ones. And a small disk of its own for who needs one.
 
 Comes in: the reasons in tests/skips_allowed.txt. Goes out: with TAPTILL_STRICT_SKIPS=1 (tools/test sets it) a test or
 file skipped for any other reason is reported as failed, so that a missing part of the machine cannot pass for green.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+import subprocess
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def fail_unlisted_skip(report: pytest.TestReport | pytest.CollectReport) -> None
     if not any(pattern.search(reason) for pattern in allowed_reasons()):
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid}: {reason}\nno line of {SKIPS_ALLOWED.name} allows this skip"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 3 MiB: what does not fit is refused by the kernel."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no small file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.hookimpl(wrapper=True)

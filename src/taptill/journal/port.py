@@ -53,6 +53,12 @@ class ImpossibleEntry(JournalError):
     code = 4004
 
 
+class SpaceGone(JournalError):
+    """The disk is full. Nothing of this call was stored; what ends or undoes a payment may still find room."""
+
+    code = 4006
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """An entry to append, and the wire bytes to keep beside it until its debt or transaction closes."""
@@ -224,7 +230,9 @@ class Journal(JournalReader, Protocol):
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
         """All or nothing, synced on return. Raises JournalError; then nothing is stored as far as this run can see (a
-        commit whose sync failed may still be found after a power cut: nobody was told of it)."""
+        commit whose sync failed may still be found after a power cut: nobody was told of it). Raises SpaceGone for
+        what begins something while the space for its outcome cannot be held. No entries at all are a trial: that
+        space is taken and synced, so that a disk which refuses or dawdles is known before the next sale."""
 
     def wire_of(self, transaction: str) -> bytes | None:
         """Bytes kept for an open transaction or debt."""

@@ -3,59 +3,82 @@
 Comes in: entries with the message bytes they promise. Goes out: records that survive power loss.
 Strategy: an append is one transaction in WAL mode with synchronous=FULL: one sync, after which entries, projections,
 counters and message bytes stand together. After a disk error the file is asked what it holds; unless that is exactly
-what was acknowledged, nothing is written any more.
+what was acknowledged, nothing is written any more. On a full disk a reserve lets what was begun be ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
 import apsw
 
-from taptill.journal.adapters.sqlite_file import connect, damaged, declared, make_new, take_lock
+from taptill.journal.adapters.reserve import FileReserve, is_full
+from taptill.journal.adapters.sqlite_file import connect, declared, discard_leftovers, make_new, take_lock
 from taptill.journal.adapters.sqlite_reader import SqliteJournalReader
 from taptill.journal.adapters.sqlite_shelf import SqliteShelf
-from taptill.journal.chain import GENESIS, encode_body, link, verify_chain
-from taptill.journal.port import JournalError, Pending, Record, Verified
+from taptill.journal.chain import encode_body, link
+from taptill.journal.entries import AnyEntry, BatchSealed
+from taptill.journal.formats import SEALED_SINCE, refuse_unknown_kind
+from taptill.journal.port import ImpossibleEntry, JournalError, Pending, Record, SpaceGone, Verified
 from taptill.journal.projection import shelve
+from taptill.journal.seals import seal_before
+from taptill.journal.space import Reserve, begins_something
 from taptill.journal.wire import keeper, refuse_wrong_wire
 
 __all__ = ["SqliteJournal", "SqliteJournalReader"]
-
-TAIL_ENTRIES = 256  # looked at when the file is opened; `verify` looks at all
 
 
 class SqliteJournal(SqliteJournalReader):
     """The writing half of the port. One process holds it at a time, one thread uses it."""
 
-    def __init__(self, connection: apsw.Connection, where: str, lock: IO[str] | None = None) -> None:
+    def __init__(self, connection: apsw.Connection, where: str, lock: IO[str], reserve: Reserve) -> None:
         super().__init__(connection, where)
         self._lock = lock
+        self._reserve = reserve
         self._shelf = SqliteShelf(connection)
-        self._head = self._verify_tail()
+        self._head = self.verify_recent()
+        self.verified_at_open = self._head.count  # entries
+        self._sealed_seq = self._last_sealed()
         self._refusal = ""
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Makes the file when there is none. Raises JournalError when another process writes to it or the disk
-        refuses, JournalForeign and JournalDamaged as found; then the file is as it was."""
+    def open(cls, path: str | Path, reserve: Callable[[Path], Reserve] = FileReserve) -> Self:
+        """Makes the file when there is none. A full disk is no hindrance: the reserve is used then. Raises JournalError
+        when another process writes to it or the disk refuses, JournalForeign and JournalDamaged as found; then the file
+        is as it was."""
         path = Path(path)
+        held = reserve(path)
         with declared(str(path)):
-            lock = take_lock(path)
             try:
-                if not path.exists():
-                    make_new(path)
-                return cls._over(connect(path, writable=True), path, lock)
-            except BaseException:
-                lock.close()
-                raise
+                journal = cls._open(path, held)
+            except (apsw.Error, OSError) as error:
+                if not is_full(error) or not held.release():
+                    raise
+                return cls._open(path, held)
+            if not held.whole:
+                with suppress(OSError):  # the first sale asks again
+                    held.restore()
+            return journal
 
     @classmethod
-    def _over(cls, connection: apsw.Connection, path: Path, lock: IO[str]) -> Self:
+    def _open(cls, path: Path, reserve: Reserve) -> Self:
+        lock = take_lock(path)
         try:
-            journal = cls(connection, str(path), lock)
+            discard_leftovers(path)
+            if not path.exists():
+                make_new(path)
+            return cls._over(connect(path, writable=True), path, lock, reserve)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def _over(cls, connection: apsw.Connection, path: Path, lock: IO[str], reserve: Reserve) -> Self:
+        try:
+            journal = cls(connection, str(path), lock, reserve)
         except BaseException:
             connection.close()
             raise
@@ -65,18 +88,13 @@ class SqliteJournal(SqliteJournalReader):
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
         if self._refusal:
             raise JournalError(self._refusal, where=self._where, next_step="check the disk, then start again")
-        if not pending:
-            return ()
         for each in pending:
-            refuse_wrong_wire(each)
+            self._refuse(each)
         with declared(self._where):
-            try:
-                return self._append(pending)
-            except BaseException:
-                self._undo()
-                raise
-            finally:
-                self._shelf.drop()
+            if not pending or any(begins_something(each.entry) for each in pending):
+                self._hold_space(trial=not pending)
+                return self._write(pending)
+            return self._write_into_the_last_space(pending)
 
     def wire_of(self, transaction: str) -> bytes | None:
         statement = "SELECT wire_id FROM act WHERE name = ?1 UNION ALL SELECT wire_id FROM debt WHERE name = ?1"
@@ -89,20 +107,74 @@ class SqliteJournal(SqliteJournalReader):
     def close(self) -> None:
         with declared(self._where):
             self._connection.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
+
+    def _hold_space(self, trial: bool) -> None:
+        """The space for what will follow is held before anything begins (DESIGN 5.1). Raises SpaceGone."""
+        if (trial or not self._reserve.whole) and not self._reserve.restore():
+            step = "free space on it; sales begin again by themselves"
+            raise SpaceGone("no space is left for the outcome of a new sale", where=self._where, next_step=step)
+
+    def _write_into_the_last_space(self, pending: Sequence[Pending]) -> Sequence[Record]:
+        """What ends, undoes or asks about a payment may use the reserve."""
+        if self._reserve.whole:
+            try:
+                return self._write(pending)
+            except apsw.Error as error:
+                if not is_full(error):
+                    raise
+            self._reserve.release()
+        with suppress(apsw.Error):
+            # The log begins anew in the space it has: growing, it would soon have eaten what was given back.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return self._write(pending)
+
+    def _write(self, pending: Sequence[Pending]) -> Sequence[Record]:
+        """All or nothing."""
+        if not pending:
+            return ()
+        try:
+            return self._append(pending)
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            self._shelf.drop()
 
     def _append(self, pending: Sequence[Pending]) -> Sequence[Record]:
         self._connection.execute("BEGIN IMMEDIATE")
         records: list[Record] = []
-        head = self._head
+        head, sealed_seq = self._head, self._sealed_seq
         for each in pending:
+            if (seal := self._seal_before(each.entry, head, sealed_seq)) is not None:
+                head = self._store_seal(seal, head)
+                sealed_seq = head.last_seq
             record, head = self._store(each, head)
             records.append(record)
         self._shelf.flush(max(each.entry.at_ms for each in pending), head.last_seq)
         self._connection.execute("COMMIT")
-        self._head = head
+        self._head, self._sealed_seq = head, sealed_seq
         return records
+
+    def _refuse(self, pending: Pending) -> None:
+        if isinstance(pending.entry, BatchSealed):
+            raise ImpossibleEntry("the journal seals itself", where=self._where)
+        refuse_unknown_kind(pending.entry, self._format, self._where)
+        refuse_wrong_wire(pending)
+
+    def _seal_before(self, entry: AnyEntry, head: Verified, sealed_seq: int) -> BatchSealed | None:
+        if self._format < SEALED_SINCE:
+            return None
+        return seal_before(entry, head, sealed_seq, self._shelf.counters().batch)
+
+    def _store_seal(self, seal: BatchSealed, head: Verified) -> Verified:
+        record, sealed = self._store(Pending(seal), head)
+        self._connection.execute("INSERT INTO seal VALUES (?, ?, ?)", (record.seq, seal.batch, head.head))
+        return sealed
+
+    def _last_sealed(self) -> int:
+        """0 without a seal."""
+        return next((seal.seq for seal in self._seals("ORDER BY seq DESC LIMIT 1")), 0)
 
     def _store(self, pending: Pending, head: Verified) -> tuple[Record, Verified]:
         seq = head.last_seq + 1
@@ -121,19 +193,8 @@ class SqliteJournal(SqliteJournalReader):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             self._shelf.look_again()
-            if self._verify_tail() != self._head:
+            found = self.verify_recent()
+            if (found.last_seq, found.head) != (self._head.last_seq, self._head.head):
                 self._refusal = "after a disk error it holds something else than was acknowledged"
         except (apsw.Error, JournalError) as error:
             self._refusal = f"after a disk error it cannot be read any more: {error}"
-
-    def _verify_tail(self) -> Verified:
-        """The head of the chain, after looking at its last entries. Raises JournalDamaged."""
-        last = self._last_seq()
-        if last != self._number("SELECT head_seq FROM counter"):
-            raise damaged(self._where, f"entries after {last} are missing")
-        first = max(1, last - TAIL_ENTRIES)
-        before: Verified | None = None
-        if first > 1:
-            (anchor,) = self.stored(first - 1, first - 1)
-            before = Verified(anchor.seq, anchor.seq, anchor.digest)
-        return verify_chain(self.stored(first, last), before or Verified(0, 0, GENESIS))

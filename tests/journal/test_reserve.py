@@ -1,0 +1,198 @@
+"""The disk is full: what was begun is ended, nothing new begins, and it goes on when there is space again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taptill.journal.adapters.reserve import RESERVE_OCTETS, FileReserve
+from taptill.journal.adapters.sqlite import SqliteJournal
+from taptill.journal.port import SpaceGone
+
+if TYPE_CHECKING:
+    from tests.journal.conftest import Shop
+
+PIECE_OCTETS = 4096
+
+
+def filled(disk: Path) -> Path:
+    """Somebody else's file takes all that is left."""
+    hog = disk / "log of another program"
+    with open(hog, "ab", buffering=0) as file:
+        try:
+            while file.write(bytes(PIECE_OCTETS)) == PIECE_OCTETS:
+                pass
+        except OSError:
+            return hog
+    return hog
+
+
+def arm_until_refused(journal: SqliteJournal, shop: Shop) -> None:
+    for number in range(10_000):
+        try:
+            journal.append([shop.armed(f"A{number}"), shop.cancelled(f"A{number}")])
+        except SpaceGone:
+            return
+    pytest.fail("the disk never filled up")
+
+
+@pytest.fixture
+def path(small_disk: Path) -> Path:
+    return small_disk / "journal.db"
+
+
+def test_the_reserve_is_really_written_and_private(tmp_path: Path) -> None:
+    reserve = FileReserve(tmp_path / "journal.db")
+    assert not reserve.whole
+    assert reserve.restore()
+    assert reserve.whole
+    found = (tmp_path / "journal.db.reserve").stat()
+    assert found.st_size == RESERVE_OCTETS
+    assert found.st_blocks * 512 >= RESERVE_OCTETS
+    assert found.st_mode & 0o077 == 0
+
+
+def test_a_reserve_gives_its_space_back_once(small_disk: Path) -> None:
+    reserve = FileReserve(small_disk / "journal.db")
+    assert not reserve.release()
+    assert reserve.restore()
+    hog = filled(small_disk)
+    assert reserve.release()
+    assert not reserve.release()
+    free = os.statvfs(small_disk)
+    assert free.f_bavail * free.f_frsize == RESERVE_OCTETS
+    filled(small_disk)
+    assert not reserve.restore()
+    assert not reserve.whole
+    hog.unlink()
+    assert reserve.restore()
+
+
+def test_a_new_journal_holds_its_reserve_before_the_first_sale(path: Path) -> None:
+    SqliteJournal.open(path).close()
+    assert FileReserve(path).whole
+
+
+def test_on_a_full_disk_a_sale_ends_and_none_begins(shop: Shop, path: Path) -> None:
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    journal.append([shop.sale("P1")])
+    hog = filled(path.parent)
+    arm_until_refused(journal, shop)
+    assert FileReserve(path).whole
+    journal.append([shop.decided("P1", "unknown")])
+    journal.append([shop.owed("P1")])
+    while FileReserve(path).whole:
+        journal.append([shop.tried("P1", "reversal", "reversing"), shop.link()])
+    with pytest.raises(SpaceGone):
+        journal.append([shop.armed("refused")])
+    journal.append([shop.closed("P1", "reversal", "reversed")])
+    journal.verify()
+    hog.unlink()
+    journal.append([shop.armed("P2")])
+    assert FileReserve(path).whole
+    journal.close()
+
+
+def test_the_log_begins_anew_where_even_the_reserve_is_used_up(shop: Shop, path: Path) -> None:
+    """A debt is tried for days on a disk that stays full: far more is written than the reserve has room for."""
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown"), shop.owed("P1")])
+    filled(path.parent)
+    written_octets = 0
+    while written_octets < 3 * RESERVE_OCTETS:
+        journal.append([shop.tried("P1", "reversal", "reversing")])
+        written_octets += 3 * PIECE_OCTETS  # entry, debt and counter lie on a page each
+    journal.append([shop.closed("P1", "reversal", "reversed")])
+    assert journal.open_debts() == []
+    journal.close()
+
+
+@pytest.mark.parametrize("row", ["offline_advice", "deferred_advice"])
+def test_an_advice_without_an_intent_before_it_is_refused_like_a_sale(shop: Shop, path: Path, row: str) -> None:
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    hog = filled(path.parent)
+    FileReserve(path).release()
+    filled(path.parent)
+    advice = shop.owed("P1", row)
+    with pytest.raises(SpaceGone):
+        journal.append([advice])
+    hog.unlink()
+    journal.append([advice])
+    assert [debt.row for debt in journal.open_debts()] == [row]
+    journal.close()
+
+
+def test_a_sale_that_fills_the_disk_leaves_the_reserve_alone(shop: Shop, path: Path) -> None:
+    journal = SqliteJournal.open(path)
+    arm_until_refused(journal, shop)
+    assert FileReserve(path).whole
+    assert journal.verify().count == len(list(journal.records()))
+    journal.close()
+
+
+def test_a_terminal_starts_on_a_full_disk_and_ends_what_was_begun(shop: Shop, path: Path) -> None:
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    journal.append([shop.sale("P1")])
+    journal.close()
+    filled(path.parent)
+    journal = SqliteJournal.open(path)
+    journal.append([shop.decided("P1", "unknown")])
+    journal.append([shop.owed("P1")])
+    with pytest.raises(SpaceGone):
+        journal.append([shop.armed("P2")])
+    journal.close()
+
+
+def test_an_empty_append_is_a_trial_of_the_disk(shop: Shop, path: Path) -> None:
+    journal = SqliteJournal.open(path)
+    assert journal.append([]) == ()
+    filled(path.parent)
+    FileReserve(path).release()
+    filled(path.parent)
+    with pytest.raises(SpaceGone):
+        journal.append([])
+    assert list(journal.records()) == []
+    journal.close()
+
+
+class _LentSpace:
+    """A disk of so many reserves, as a simulated one would keep it."""
+
+    def __init__(self, journal: Path) -> None:
+        self.whole = False
+        self.asked: list[str] = []
+        self.free = 0
+
+    def release(self) -> bool:
+        self.asked.append("release")
+        held, self.whole = self.whole, False
+        return held
+
+    def restore(self) -> bool:
+        self.asked.append("restore")
+        self.whole = self.free > 0
+        return self.whole
+
+
+def test_a_simulated_disk_brings_its_own_reserve(shop: Shop, tmp_path: Path) -> None:
+    lent: list[_LentSpace] = []
+
+    def lend(journal: Path) -> _LentSpace:
+        lent.append(_LentSpace(journal))
+        return lent[-1]
+
+    journal = SqliteJournal.open(tmp_path / "journal.db", lend)
+    with pytest.raises(SpaceGone):
+        journal.append([shop.armed("P1")])
+    lent[0].free = 1
+    journal.append([shop.armed("P1")])
+    journal.append([shop.sale("P1")])
+    assert lent[0].asked == ["restore"] * 3
+    assert not (tmp_path / "journal.db.reserve").exists()
+    journal.close()
