@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
-from taptill.decision.risk_budget import RiskBudget, refuses_amount, refuses_token
+from taptill.decision.risk_budget import TIME_NOT_TRUSTED, RiskBudget, refuses_amount, refuses_token
 
 
 class HostHealth(Enum):
@@ -116,9 +116,13 @@ def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token:
     if way.online:
         return GoOnline()
     refusal = way.deferral_refusal or refuses_token(deferred, token)
+    if refusal is None:
+        return Defer()
     if refusal == HOST_REFUSES:
         return Decline(HOST_REFUSES)
-    return Decline("host-unreachable") if refusal else Defer()
+    # That the host is away explains a closed limit well enough; a clock that is not set is somebody's to set.
+    unset = TIME_NOT_TRUSTED in {refusal, way.offline_refusal}
+    return Decline(TIME_NOT_TRUSTED if unset else "host-unreachable")
 
 
 def _judge_offline_approval(card: CardRead, way: Way, offline: RiskBudget, token: str) -> Decision:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+TIME_NOT_TRUSTED = "time-not-trusted"
+
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
@@ -38,7 +40,7 @@ def refuses_amount(budget: RiskBudget, amount_minor: int, now_ms: int, time_trus
     if limits.per_payment_minor is None or limits.count is None or limits.total_minor is None or limits.age_ms is None:
         return "outage-limits-missing"
     if not time_trusted:
-        return "time-not-trusted"
+        return TIME_NOT_TRUSTED
     if amount_minor > limits.per_payment_minor:
         return "over-outage-payment-limit"
     if budget.count + 1 > limits.count:
