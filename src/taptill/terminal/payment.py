@@ -70,9 +70,10 @@ class Payment:
     armed_at_ms: int
     expires_at_ms: int
     changed_at_ms: int
+    decided_at_ms: int  # when it came to its state; what is only learned later about it leaves that alone
     tender: Tender = Tender("tap")
     reason: str = ""  # DE39 or a stable word, when it did not simply succeed
-    time_trust: int = 0
+    time_trust: int = 0  # of `decided_at_ms`
 
     @property
     def transaction(self) -> Transaction | None:
@@ -139,7 +140,9 @@ def fold(payment: Payment | None, entry: e.PaymentEntry) -> Folded:
     row = replay(payment.state if payment else PaymentState.NEW, trigger_of(entry))
     if payment is None:
         return Folded(_born(entry, row.dest), row.follow)
-    changed = replace(payment, state=row.dest, changed_at_ms=entry.at_ms, time_trust=entry.trust)
+    changed = replace(payment, state=row.dest, changed_at_ms=entry.at_ms)
+    if row.dest is not payment.state:
+        changed = replace(changed, decided_at_ms=entry.at_ms, time_trust=entry.trust)
     return Folded(_with(changed, entry), row.follow)
 
 
@@ -163,6 +166,7 @@ def _born(entry: e.PaymentEntry, state: PaymentState) -> Payment:
         armed_at_ms=entry.at_ms,
         expires_at_ms=entry.expires_at_ms,
         changed_at_ms=entry.at_ms,
+        decided_at_ms=entry.at_ms,
         time_trust=entry.trust,
     )
 

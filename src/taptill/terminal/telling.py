@@ -54,7 +54,7 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         stan=last.stan if last else None,
         auth_code=last.auth_code if last else "",
         rrn=last.rrn if last else "",
-        at_ms=payment.changed_at_ms,
+        at_ms=payment.decided_at_ms,
         time_trusted=payment.time_trust > Trust.GUESS,
         reason=payment.reason,
         reason_text=_both(reason.customer) if reason else {},
