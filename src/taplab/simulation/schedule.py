@@ -103,4 +103,3 @@ class Faults:
     def stop(self) -> None:
         """From now on nothing new goes wrong, and nothing is counted."""
         self.stopped = True
-        self.stopped = True
