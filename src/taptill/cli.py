@@ -80,9 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--journal", type=Path, required=True, metavar="FILE")
     explain.set_defaults(verb=_explain)
 
-    journal = verbs.add_parser("journal", help="verify or export a journal")
-    journal.add_argument("action", choices=["verify", "export"])
-    journal.add_argument("--journal", type=Path, required=True, metavar="FILE")
+    journal = verbs.add_parser("journal", help="verify, export or migrate a journal; verify an export")
+    journal.add_argument("action", choices=["verify", "export", "migrate"])
+    journal.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    journal.add_argument("--journal", type=Path, metavar="FILE", help="the same as FILE")
     journal.set_defaults(verb=_journal)
     return parser
 
@@ -196,14 +197,33 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _journal(options: argparse.Namespace) -> int:
+    path: Path | None = options.file or options.journal
+    if path is None:
+        raise UsageError("no journal is named", where=f"journal {options.action}", next_step="add its FILE")
+    return {"verify": _journal_verify, "export": _journal_export, "migrate": _journal_migrate}[options.action](path)
+
+
+def _journal_verify(path: Path) -> int:
+    from taptill.journal.adapters.export_file import is_export, verify_export_file
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+
+    verified = verify_export_file(path) if is_export(path) else SqliteJournalReader.open(path).verify()
+    print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
+    return 0
+
+
+def _journal_export(path: Path) -> int:
     from taptill.journal.adapters.sqlite import SqliteJournalReader
     from taptill.journal.export import export_lines
 
-    journal = SqliteJournalReader.open(options.journal)
-    verified = journal.verify()
-    if options.action == "export":
-        for line in export_lines(journal.stored(), verified):
-            print(line)
-    else:
-        print(f"{verified.count} entries verify, the last is {verified.last_seq}, the head {verified.head.hex()}")
+    journal = SqliteJournalReader.open(path)
+    for line in export_lines(journal.stored(), journal.verify()):
+        print(line)
+    return 0
+
+
+def _journal_migrate(path: Path) -> int:
+    from taptill.journal.adapters.migration import migrate
+
+    print(migrate(path).as_text())
     return 0

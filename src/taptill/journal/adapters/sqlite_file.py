@@ -54,18 +54,20 @@ def declared(where: str) -> Iterator[None]:
         yield
     except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
         raise damaged(where, f"SQLite finds it damaged: {error}") from error
-    except apsw.SQLError as error:
-        if not str(error).startswith("no such"):
-            raise
-        raise damaged(where, f"its tables are not those of its format: {error}") from error
     except apsw.FullError as error:
         raise SpaceGone("the disk is full", where=where, next_step="free space, then try again") from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise JournalError("another program holds it", where=where, next_step="close that program") from error
+    except FileNotFoundError as error:
+        raise JournalError(f"there is no journal at {where}", where="journal", next_step="check the path") from error
+    except IsADirectoryError as error:
+        raise JournalForeign("it is a folder", where=where, next_step="name the journal in it") from error
     except apsw.CantOpenError as error:
         step = "check path and rights; to read from a read-only disk, copy the file with its -wal first"
         raise JournalError("it cannot be opened", where=where, next_step=step) from error
     except (apsw.Error, OSError) as error:
+        if isinstance(error, apsw.SQLError) and str(error).startswith("no such"):
+            raise damaged(where, f"its tables are not those of its format: {error}") from error
         raise JournalError(
             f"the disk refuses: {error}", where=where, next_step="check the disk; sell no more"
         ) from error
@@ -77,6 +79,8 @@ def damaged(where: str, what: str) -> JournalDamaged:
 
 def take_lock(path: Path) -> IO[str]:
     """Hold `<path>.lock` until it is closed. Raises JournalError when another terminal holds it."""
+    if not path.parent.is_dir():
+        raise JournalError("its folder does not exist", where=str(path), next_step="make it, or check the path")
     lock = open(path.with_name(path.name + ".lock"), "a+", encoding="ascii")  # noqa: SIM115 - held while writing
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,23 +99,50 @@ def take_lock(path: Path) -> IO[str]:
     return lock
 
 
+def unborn_name(path: Path) -> Path:
+    """Where a journal is built before it is put at `path`."""
+    return path.with_name(path.name + ".new")
+
+
+def kept_name(path: Path, version: int) -> Path:
+    """Where the journal of an older format is kept after it was moved on."""
+    return path.with_name(f"{path.name}.format{version}")
+
+
+def discard_leftovers(path: Path) -> None:
+    """What making or moving on a journal left behind when it was cut short: a file that was never put in place, and a
+    second name of the file that still is. For whoever holds the lock."""
+    unborn = unborn_name(path)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        unborn.with_name(unborn.name + suffix).unlink(missing_ok=True)
+    for version in range(OLDEST_FORMAT, NEWEST_FORMAT):
+        kept = kept_name(path, version)
+        if kept.exists() and path.exists() and kept.samefile(path):
+            kept.unlink()
+
+
+def begin_unborn(path: Path) -> Path:
+    """An empty file beside `path` that only its owner may read."""
+    discard_leftovers(path)
+    unborn = unborn_name(path)
+    os.close(os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return unborn
+
+
 def make_new(path: Path) -> None:
     """Build a journal whole and put it at `path`. Raises JournalDamaged when a log without its file lies there."""
     if path.with_name(path.name + "-wal").exists():
         raise damaged(str(path), "the file is gone, but its write-ahead log is still there")
-    unborn = path.with_name(path.name + ".new")
-    for leftover in (unborn, unborn.with_name(unborn.name + "-wal"), unborn.with_name(unborn.name + "-shm")):
-        leftover.unlink(missing_ok=True)  # of a provisioning that was cut short: never held an entry
-    os.close(os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    unborn = begin_unborn(path)
     connection = apsw.Connection(str(unborn))
     try:
         settle(connection, WRITER_SETTINGS, str(path))
         provision(connection)
     finally:
         connection.close()
-    _sync(unborn)
+    sync(unborn)
     unborn.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def look_at(path: Path) -> None:
@@ -163,7 +194,8 @@ def _foreign(path: Path, what: str) -> JournalForeign:
     return JournalForeign(what, where=str(path), next_step="nothing was changed; name the right file or program")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """A file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
