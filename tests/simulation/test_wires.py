@@ -253,6 +253,43 @@ def test_an_overtaken_frame_arrives_right_behind_the_next(till: Till, sales: lis
     assert all(at_us < OVERTAKEN_US_MAX for at_us, event in net.events if isinstance(event, ExchangeEnded))
 
 
+@pytest.mark.parametrize("point", [Point.REQUEST, Point.REPLY])
+def test_a_frame_that_nothing_overtakes_arrives_a_second_later(
+    till: Till, sales: list[HostRequest], point: Point
+) -> None:
+    net = Net(till, Fault(point, 0, Kind.OVERTAKEN))
+    net.ask(sales[0])
+    net.run()
+    [at_us] = [at_us for at_us, event in net.events if isinstance(event, ExchangeEnded)]
+    assert at_us == ANSWERED_US + OVERTAKEN_US_MAX
+
+
+def test_a_request_that_arrives_twice_is_answered_twice_and_booked_once(till: Till, sales: list[HostRequest]) -> None:
+    net = Net(till, Fault(Point.REQUEST, 0, Kind.TWICE, 100))
+    net.ask(sales[0])
+    net.run()
+    assert len(net.wires.replies) == 2
+    assert said(net.result()) == "replied 00"
+    assert net.captured_minor() == AMOUNT_MINOR
+
+
+def test_a_reply_that_arrives_twice_is_told_once(till: Till, sales: list[HostRequest]) -> None:
+    net = Net(till, Fault(Point.REPLY, 0, Kind.TWICE))
+    net.ask(sales[0])
+    net.run()
+    arrived = [sentence for sentence in net.story.sentences if "answer 00" in sentence and sentence.endswith("arrives")]
+    assert (len(arrived), said(net.result())) == (2, "replied 00")
+
+
+def test_a_late_request_is_booked_though_its_connection_is_gone_and_its_answer_goes_to_nobody(
+    till: Till, sales: list[HostRequest]
+) -> None:
+    net = Net(till, Fault(Point.REQUEST, 0, Kind.LATE, 5_000))
+    net.ask(sales[0], timeout_ms=1_000)
+    net.run()
+    assert (net.captured_minor(), net.wires.replies) == (AMOUNT_MINOR, [])
+
+
 def test_a_late_frame_does_not_hold_up_the_next(till: Till, sales: list[HostRequest]) -> None:
     net = Net(till, Fault(Point.REQUEST, 0, Kind.LATE, 500))
     net.ask(sales[0])
@@ -317,6 +354,18 @@ def test_an_idle_connection_is_closed_by_the_host_and_made_again_when_needed(
     assert len([1 for _, result in net.results() if isinstance(result, Replied)]) == 3
 
 
+def test_nothing_gets_through_a_half_open_connection_and_the_host_keeps_its_end_for_a_minute(
+    till: Till, sales: list[HostRequest]
+) -> None:
+    net = Net(till, Fault(Point.REPLY, 0, Kind.HALF_OPEN))
+    net.ask(sales[0])
+    net.ask(sales[1], timeout_ms=1_000, after_us=SECOND_US)
+    net.run()
+    assert {said(result) for _, result in net.results()} == {"Silent timeout"}
+    assert net.captured_minor() == AMOUNT_MINOR
+    assert net.story.sentences[-1].endswith("the host closes connection 0: nothing was heard for a minute")
+
+
 def test_a_question_after_a_half_open_connection_goes_over_a_new_one(till: Till, sales: list[HostRequest]) -> None:
     net = Net(till, Fault(Point.REQUEST, 0, Kind.HALF_OPEN))
     net.ask(sales[0], timeout_ms=1_000)
@@ -331,10 +380,10 @@ def test_the_host_closes_a_connection_on_which_no_message_comes(till: Till, octe
     class End:
         reasons: tuple[str, ...] = ()
 
-        def made(self, connection: object) -> None: ...
-        def received(self, connection: object, octets: bytes) -> None: ...
+        def made(self) -> None: ...
+        def received(self, octets: bytes) -> None: ...
         def power_fails(self) -> None: ...
-        def lost(self, connection: object, reason: str) -> None:
+        def lost(self, reason: str) -> None:
             self.reasons += (reason,)
 
     net, end = Net(till), End()

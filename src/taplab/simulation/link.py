@@ -58,18 +58,15 @@ class SimLink:
         self._closed = True
         self._perform(self._session.close(self._agenda.now_us))
 
-    def made(self, connection: Connection) -> None:
-        if connection is self._connection:
-            self._perform(self._session.connection_made(self._agenda.now_us))
+    def made(self) -> None:
+        self._perform(self._session.connection_made(self._agenda.now_us))
 
-    def received(self, connection: Connection, octets: bytes) -> None:
-        if connection is self._connection:
-            self._perform(self._session.receive_data(octets, self._agenda.now_us))
+    def received(self, octets: bytes) -> None:
+        self._perform(self._session.receive_data(octets, self._agenda.now_us))
 
-    def lost(self, connection: Connection, reason: str) -> None:
-        if connection is self._connection:
-            self._connection = None
-            self._perform(self._session.connection_lost(reason, self._agenda.now_us))
+    def lost(self, reason: str) -> None:
+        self._connection = None
+        self._perform(self._session.connection_lost(reason, self._agenda.now_us))
 
     def power_fails(self) -> None:
         """Raises PowerCut."""

@@ -63,13 +63,13 @@ class Connection:
 
 
 class TerminalEnd(Protocol):
-    """What a terminal does about its connections."""
+    """What a terminal does about its connection. One that it closed, or that died with it, calls nothing any more."""
 
-    def made(self, connection: Connection) -> None: ...
+    def made(self) -> None: ...
 
-    def received(self, connection: Connection, octets: bytes) -> None: ...
+    def received(self, octets: bytes) -> None: ...
 
-    def lost(self, connection: Connection, reason: str) -> None: ...
+    def lost(self, reason: str) -> None: ...
 
     def power_fails(self) -> None:
         """Raises PowerCut."""
@@ -245,7 +245,7 @@ class Wires:
             host_fault = frame.fault if frame.fault and frame.fault.kind in AT_THE_HOST else None
             self._host.received(self, connection, arriving, host_fault)
         else:
-            connection.end.received(connection, arriving)
+            connection.end.received(arriving)
 
     def _arrive_apart(self, frame: _Frame) -> None:
         """Whole, but not in its place: a switch has held it."""
@@ -280,7 +280,7 @@ class Wires:
             return
         connection.host = True
         self._host.accepted(self, connection)
-        connection.end.made(connection)
+        connection.end.made()
 
     def _break(self, connection: Connection, reason: str) -> None:
         """Both ends see it, behind what arrives until then."""
@@ -307,7 +307,7 @@ class Wires:
         if self._story.told:
             self._story.tell(f"connection {connection.number} is lost: {reason}")
         self._stop_listening(connection)
-        connection.end.lost(connection, reason)
+        connection.end.lost(reason)
 
     def _stop_listening(self, connection: Connection) -> None:
         if connection.terminal:
