@@ -24,6 +24,10 @@ class DiskSpace:
     def fill(self, for_ms: int) -> None:
         self._full_until_us = self._agenda.now_us + for_ms * 1_000
 
+    def mend(self) -> None:
+        """Somebody made room."""
+        self._full_until_us = 0
+
     def is_full(self) -> bool:
         return self._agenda.now_us < self._full_until_us
 

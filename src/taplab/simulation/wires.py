@@ -165,6 +165,10 @@ class Wires:
             connection.terminal = False
         self._listening.clear()
 
+    def mend(self) -> None:
+        """The host can be reached again."""
+        self._away_until_us = 0
+
     def _strike(self, point: Point) -> Fault | None:
         fault = self._faults.strike(point)
         if fault is not None and fault.kind not in KINDS[point]:

@@ -115,6 +115,7 @@ class World:
             self._sell_once_more()
             return self._verdict()
         finally:
+            self._around.disk.cut(0)  # whatever is wrong with it, it can be let go of then
             if self._boot is not None:
                 self._boot.close()
             self._around.disk.close()
@@ -139,6 +140,8 @@ class World:
         """Nothing new goes wrong: what is not poisoned ends by itself, and then the poison goes too."""
         self._around.story.tell("from now on nothing new goes wrong")
         self._around.faults.stop()
+        self._around.disk.mend()
+        self._around.wires.mend()
         self._frames_until_now = tuple(self._around.wires.frames)
         poisoned = self._host.poisoned()
         self._go_on(lambda: not self._waiting() - poisoned, SETTLING_US_MAX)

@@ -1,0 +1,7 @@
+"""`python -m taplab.simulation`."""
+
+import sys
+
+from taplab.simulation.cli import main
+
+sys.exit(main())

@@ -1,0 +1,195 @@
+"""The money rules, watched from outside while a world runs (DESIGN 5, invariants).
+
+Comes in: what leaves the terminal, what it shows, what its journal says after a boot, and the host's books. Goes out:
+sentences about rules broken. Strategy: the terminal's own opinion counts for nothing; a rule compares what people and
+the host saw with what the disk holds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from taphost.ledger import Entry
+from taphost.memory_store import MemoryStore
+from taphost.requests import MessageClass
+from taplab.simulation.story import Story
+from taptill.host.exchange import HostRequest
+from taptill.journal import entries as e
+from taptill.journal.port import DebtRow, JournalReader, PaymentRow, Record
+from taptill.journal.wire import wire_digest
+
+SHOWN_WITHOUT_ENTRY = frozenset({"reading"})
+DEBT_ROWS = frozenset({"reversal", "offline_advice", "deferred_advice"})
+ADVICE_ROWS = frozenset({"offline_advice", "deferred_advice"})
+MAY_BE_CAPTURED = frozenset(
+    {"authorizing", "unknown", "approved", "approved_offline", "deferred", "reversing", "reversed", "parked"}
+)
+ENDED = frozenset({"approved", "approved_offline", "deferred_declined", "declined", "cancelled", "reversed", "parked"})
+
+
+class Rules:
+    """One per world; it outlives every boot. `broken` stays empty in a sound one."""
+
+    def __init__(self, books: MemoryStore, pans: Sequence[str], story: Story) -> None:
+        self._books = books
+        self._pans = pans
+        self._story = story
+        self.broken: list[str] = []
+        self._told: set[tuple[str, str]] = set()
+        self._synced: set[object] = set()  # message digests and (payment, state)
+        self._first_use: dict[str, object] = {}
+        self._lost_to_restore: set[str] = set()  # payments that an older copy of the disk does not know
+        self._captured_before_restore: set[str] = set()
+        self._was_restored = False
+
+    def must(self, holds: bool, otherwise: str) -> None:
+        if not holds and otherwise not in self.broken:
+            self.broken.append(otherwise)
+            self._story.tell(f"BROKEN: {otherwise}")
+
+    def stored(self, records: Iterable[Record]) -> None:
+        """The disk holds these."""
+        for entry in (record.entry for record in records):
+            if isinstance(entry, e.PaymentEntry):
+                self._synced.add((entry.payment_ref, entry.state))
+            if isinstance(entry, e.ExchangeIntended | e.DebtOwed):
+                self._synced.add(entry.wire_digest)
+
+    def leaves(self, request: HostRequest) -> None:
+        """A message is about to leave (DESIGN 5.1, 5.3, 5.4, 5.15)."""
+        row, ref = request.row, request.payment_ref
+        if ref is not None:
+            self.must(wire_digest(request.wire) in self._synced, f"a {row} of {ref} left before its entry was synced")
+        uses: dict[str, object] = {f"key counter {request.key_counter}": request.wire}
+        if row in DEBT_ROWS:
+            uses[f"the {row} of {ref}"] = request.wire
+        if row == "sale" or (row in ADVICE_ROWS and not self._was_restored):
+            # Before its first sign-on a restored terminal cannot know better: the host says 94 to such an advice.
+            uses[f"batch {request.key.batch} STAN {request.key.stan}"] = ref
+        for name, use in uses.items():
+            self.must(self._first_use.setdefault(name, use) == use, f"{name} was used for two different things")
+
+    def shown(self, payment_ref: str, state: str) -> None:
+        """People are told (DESIGN 5.2)."""
+        if state in SHOWN_WITHOUT_ENTRY:
+            return
+        self._told.add((payment_ref, state))
+        self.must((payment_ref, state) in self._synced, f"{payment_ref} was called {state} before that was synced")
+
+    def restored(self, known: JournalReader) -> None:
+        """The disk that the terminal boots from is an older copy: it cannot know what came after, and must not undo
+        what it has forgotten (DESIGN 5.4). Keys it used since are refused by the host, not by it."""
+        self._was_restored = True
+        rows = {row.payment_ref for row in known.payments() if row.state != "armed"}  # it may have been sent since
+        self._lost_to_restore |= {fact[0] for fact in self._synced if isinstance(fact, tuple)} - rows
+        approved = {ref for ref, state in self._told if state in {"approved", "approved_offline"}}
+        self._captured_before_restore |= approved & self._captured().keys()
+        self._synced.clear()
+        self.stored(known.records())
+        self._told &= {fact for fact in self._synced if isinstance(fact, tuple)}
+        self._first_use = {name: use for name, use in self._first_use.items() if not name.startswith("key counter")}
+
+    def booted(self, journal: JournalReader) -> None:
+        """Everything that people were told stands in the journal that the terminal found."""
+        self.stored(journal.records())
+        self._check_meant(journal)
+        for ref, state in sorted(self._told):
+            self.must((ref, state) in self._synced, f"{ref} was called {state}, and the journal has forgotten it")
+
+    def compare_books(self, journal: JournalReader) -> None:
+        """At any moment: the host's books and the journal may differ only by what is open or owed."""
+        payments = {row.payment_ref: row for row in journal.payments()}
+        owed = {debt.payment_ref for debt in journal.debts() if debt.is_open}
+        captured = self._captured()
+        for ref, entries in captured.items():
+            self._check_capture(ref, entries, payments.get(ref))
+        for row in payments.values():
+            self._check_approval(row, captured.get(row.payment_ref, []), row.payment_ref in owed)
+        self._check_presentations(captured)
+        for ref in sorted(self._captured_before_restore):
+            self.must(ref in captured, f"{ref} was paid and told so, and an older copy of the journal undid it")
+
+    def over(self, journal: JournalReader, visits: Sequence[int]) -> None:
+        """The day has ended and nothing fails any more: everything has ended and is paid once at most."""
+        self.compare_books(journal)
+        for row in journal.payments():
+            self.must(row.state in ENDED, f"{row.payment_ref} is still {row.state}")
+        for debt in journal.debts():
+            self.must(debt.state != "open", f"{debt.debt} is still owed")
+        self._check_evidence(journal.records(), journal.debts())
+        if not self._was_restored:
+            self._check_visits(journal, visits)
+        journal.verify()
+
+    def hide_card_numbers(self, written: Iterable[tuple[str, bytes]]) -> None:
+        """DESIGN F13: as text, or packed two digits to an octet."""
+        for where, octets in written:
+            for pan in self._pans:
+                for shape in (pan.encode(), bytes.fromhex(pan + "F" * (len(pan) % 2))):
+                    self.must(shape not in octets, f"a card number stands in {where}")
+
+    def _captured(self) -> Mapping[str, list[Entry]]:
+        captured: dict[str, list[Entry]] = defaultdict(list)
+        with self._books.transaction() as books:
+            for entry in books.entries(captured_only=True):
+                captured[entry.payment_ref].append(entry)
+        return captured
+
+    def _check_capture(self, ref: str, entries: Sequence[Entry], row: PaymentRow | None) -> None:
+        self.must(len(entries) == 1, f"the host captured {ref} {len(entries)} times")
+        if ref in self._lost_to_restore:
+            return
+        if row is None:
+            self.must(False, f"the host captured {ref}, and the terminal knows nothing of it")
+            return
+        self.must(row.state in MAY_BE_CAPTURED, f"the host captured {ref}, the terminal calls it {row.state}")
+        minor = entries[0].captured_minor
+        self.must(minor == row.amount_minor, f"the host captured {minor} of {ref}, shown were {row.amount_minor}")
+
+    def _check_approval(self, row: PaymentRow, entries: Sequence[Entry], is_owed: bool) -> None:
+        if row.state == "approved":
+            self.must(bool(entries), f"{row.payment_ref} is approved, and the host has nothing of it")
+        if row.state in {"approved_offline", "deferred"}:
+            self.must(bool(entries) or is_owed, f"{row.payment_ref} is {row.state}, and nobody owes it to the host")
+        if row.state == "reversing":
+            self.must(is_owed, f"{row.payment_ref} will be undone, and nobody owes it to the host")
+        if row.state == "reversed":
+            self.must(not entries, f"{row.payment_ref} is called reversed, and the host has it captured")
+
+    def _check_presentations(self, captured: Mapping[str, Sequence[Entry]]) -> None:
+        taps: dict[object, str] = {}
+        for ref, entries in captured.items():
+            for entry in entries:
+                tap = (entry.account_id, entry.sequence, entry.atc)
+                self.must(taps.setdefault(tap, ref) == ref, f"one tap paid for {ref} and for {taps[tap]}")
+
+    def _check_evidence(self, records: Iterable[Record], debts: Iterable[DebtRow]) -> None:
+        proven = set()
+        for entry in (record.entry for record in records):
+            if isinstance(entry, e.DebtClosed) and entry.evidence_digest:
+                proven.add(entry.debt)
+            if isinstance(entry, e.Disposed):
+                proven.add(entry.target)
+        for debt in debts:
+            self.must(debt.state != "closed" or debt.debt in proven, f"{debt.debt} was closed without evidence")
+
+    def _check_visits(self, journal: JournalReader, visits: Sequence[int]) -> None:
+        """A customer pays at most once, however often the register asked."""
+        paid: dict[str, int] = defaultdict(int)
+        captured = self._captured()
+        for row in journal.payments():
+            paid[row.client_ref] += sum(entry.captured_minor for entry in captured.get(row.payment_ref, []))
+        for number, amount_minor in enumerate(visits):
+            taken = paid[f"order {number}"]
+            self.must(taken in {0, amount_minor}, f"customer {number} owed {amount_minor} and paid {taken}")
+
+    def _check_meant(self, journal: JournalReader) -> None:
+        """Whatever the host has booked, the journal meant to send (DESIGN 5.1)."""
+        meant = {(act.batch, act.stan, act.payment_ref) for act in journal.transactions()}
+        with self._books.transaction() as books:
+            booked = [entry for entry in books.entries(captured_only=False)]
+        for entry in booked:
+            if entry.key.message_class is MessageClass.FINANCIAL and entry.payment_ref not in self._lost_to_restore:
+                key = (entry.key.batch, entry.key.stan, entry.payment_ref)
+                self.must(key in meant, f"the host booked {entry.payment_ref} under a STAN the journal does not know")
