@@ -16,9 +16,12 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taptill.errors import TapTillError
+
+if TYPE_CHECKING:
+    from taptill.ui.ecr.commands import Counter
 
 
 class UsageError(TapTillError):
@@ -80,12 +83,42 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--journal", type=Path, required=True, metavar="FILE")
     explain.set_defaults(verb=_explain)
 
+    reconcile = verbs.add_parser("reconcile", help="compare a journal with the host's records, one by one")
+    reconcile.add_argument("journal", type=Path, metavar="JOURNAL")
+    reconcile.add_argument("hostfile", type=Path, metavar="HOSTFILE", help="what taphost ledger --json --all prints")
+    reconcile.add_argument("--terminal", default="", metavar="ID", help="whose records, where the list holds several")
+    reconcile.add_argument("--json", action="store_true")
+    reconcile.set_defaults(verb=_reconcile)
+
     journal = verbs.add_parser("journal", help="verify, export or migrate a journal; verify an export")
     journal.add_argument("action", choices=["verify", "export", "migrate"])
     journal.add_argument("file", type=Path, nargs="?", metavar="FILE")
     journal.add_argument("--journal", type=Path, metavar="FILE", help="the same as FILE")
     journal.set_defaults(verb=_journal)
+
+    _add_debt_verbs(verbs)
     return parser
+
+
+def _add_debt_verbs(verbs: Any) -> None:
+    """What is owed, and what only an operator can end."""
+    why = verbs.add_parser("why", help="what a payment, or all that is owed, waits for")
+    why.add_argument("ref", metavar="REF", nargs="?")
+    why.set_defaults(verb=_why)
+    send_now = verbs.add_parser("send-now", help="end every wait and send what is owed")
+    send_now.set_defaults(verb=_send_now)
+    dispose = verbs.add_parser("dispose", help="decide, with a signature, what is parked")
+    dispose.add_argument("target", metavar="TARGET", help="the debt or transaction, as taptill why names it")
+    dispose.add_argument("--decision", required=True, choices=["send again", "settled", "paid", "not paid"])
+    dispose.add_argument("--reason", required=True, metavar="TEXT")
+    dispose.add_argument("--key", type=Path, required=True, metavar="OPERATOR.pem")
+    dispose.set_defaults(verb=_dispose)
+    for verb in (why, send_now, dispose):
+        verb.add_argument("--config", type=Path, required=True, metavar="FILE")
+        verb.add_argument("--url", default="", help="where the terminal listens, if its configuration leaves it open")
+    operator_key = verbs.add_parser("operator-key", help="make an operator's key; prints what the configuration needs")
+    operator_key.add_argument("file", type=Path, metavar="NEW.pem")
+    operator_key.set_defaults(verb=_operator_key)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -196,6 +229,29 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reconcile(options: argparse.Namespace) -> int:
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+    from taptill.settlement.host_records import book_of, read_host_records
+    from taptill.settlement.reconcile import reconcile
+    from taptill.settlement.reconciliation_report import as_json, as_text
+
+    try:
+        records = read_host_records(options.hostfile.read_bytes(), str(options.hostfile))
+    except OSError as error:
+        raise UsageError(str(error), where="HOSTFILE") from error
+    journal = SqliteJournalReader.open(options.journal)
+    with journal.snapshot():
+        journal.verify_now()
+        payments, transactions, debts = journal.payments(), journal.transactions(), journal.debts()
+    book = book_of(records, options.terminal, {row.payment_ref for row in payments}, str(options.hostfile))
+    result = reconcile(payments, transactions, debts, book.records)
+    if options.json:
+        _print_json(as_json(result, book))
+    else:
+        print("\n".join(as_text(result, book)))
+    return 1 if result.needs_somebody else 0
+
+
 def _journal(options: argparse.Namespace) -> int:
     path: Path | None = options.file or options.journal
     if path is None:
@@ -226,4 +282,45 @@ def _journal_migrate(path: Path) -> int:
     from taptill.journal.adapters.migration import migrate
 
     print(migrate(path).as_text())
+    return 0
+
+
+def _counter(options: argparse.Namespace) -> Counter:
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+    from taptill.terminal.config import load_config
+    from taptill.ui.ecr.commands import Counter
+
+    config = load_config(options.config)
+    place = options.config.resolve().parent / config.journal
+    return Counter(config, options.url, lambda: SqliteJournalReader.open(place))
+
+
+def _why(options: argparse.Namespace) -> int:
+    from taptill.ui.ecr.commands import why
+
+    for line in why(_counter(options), options.ref):
+        print(line)
+    return 0
+
+
+def _send_now(options: argparse.Namespace) -> int:
+    from taptill.ui.ecr.commands import send_now
+
+    for line in send_now(_counter(options)):
+        print(line)
+    return 0
+
+
+def _dispose(options: argparse.Namespace) -> int:
+    from taptill.ui.ecr.commands import dispose
+
+    for line in dispose(_counter(options), options.target, options.decision, options.reason, options.key):
+        print(line)
+    return 0
+
+
+def _operator_key(options: argparse.Namespace) -> int:
+    from taptill.ui.ecr.commands import make_operator_key
+
+    print(make_operator_key(options.file))
     return 0

@@ -32,7 +32,7 @@ from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSen
 from taptill.host.link import ExchangeEnded
 from taptill.host.profile import AES_PROFILE, load_profile
 from taptill.journal.adapters.sqlite import SqliteJournal
-from taptill.journal.port import Pending
+from taptill.journal.port import Pending, SpaceGone
 from taptill.terminal.config import HostConfig, Identity, OutageLimits, TerminalConfig
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import (
@@ -65,6 +65,17 @@ from taptill.terminal.till import Till
 READER = "pcsc:story"
 PAN = b"6228000100001117"
 NOON_MS = 1_800_000_000_000
+
+LIMITS = OutageLimits(per_payment_minor=20_000, per_card_count=2, count=5, total_minor=50_000, age_hours=24)
+CONFIG = TerminalConfig(
+    identity=Identity(terminal_id="10000001", merchant_id="898310000000001", merchant_name="Story shop"),
+    host=HostConfig(endpoints=["tls://x:1"], server_name="x", ca="", certificate="", key=""),
+    journal="journal.sqlite",
+    readers=[READER],
+    keystore="file:keys.json",
+    offline=LIMITS,
+    deferred=LIMITS,
+)
 
 HostScript = Callable[[HostRequest], ExchangeResult | None]
 
@@ -104,7 +115,9 @@ def reply(request: HostRequest, code: str = "00", verdict: Verdict = Verdict.APP
 
 
 def good_host(request: HostRequest) -> ExchangeResult:
-    """Approves everything and finds nothing in a status query."""
+    """Approves everything, finds nothing in a status query, and has seen nothing beyond this journal."""
+    if request.row == "sign_on":
+        return reply(request, stan_high=0)
     if request.row == "status_query":
         return reply(request, original_state="not found")
     return reply(request)
@@ -160,15 +173,18 @@ class Shop:
 
     directory: Path
     host: HostScript = good_host
+    config: TerminalConfig = CONFIG
     clock: StoryClock = field(default_factory=StoryClock)
     told: list[Tell] = field(default_factory=list)
     printed: list[Print] = field(default_factory=list)
     asked: list[HostRequest] = field(default_factory=list)
+    timeouts_ms: list[int] = field(default_factory=list)  # of each that was asked
     answers: dict[int, Answer] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     ran: list[RunKernel] = field(default_factory=list)
     followed: list[Timestamp] = field(default_factory=list)
-    disk_full: bool = False
+    disk_full: bool = False  # it takes nothing at all and does not say why
+    disk_takes_ms: int = 0  # what the writer measures
     disk_slow: bool = False  # what was written is reported only by `disk_catches_up`
     _tickets: int = 0
     _timers: dict[str, int] = field(default_factory=dict)
@@ -182,7 +198,7 @@ class Shop:
             write_keystore(keystore, bytes.fromhex("0000000100000001"), bytes(range(16)), bytes(range(32)))
         self.journal = SqliteJournal.open(self.directory / "journal.sqlite")
         self.desk = Desk(
-            config=CONFIG,
+            config=self.config,
             profile=load_profile(AES_PROFILE.read_text(encoding="utf-8")),
             keys=FileKeyStore(keystore),
             ca_keys=CaKeyStore(),
@@ -218,9 +234,10 @@ class Shop:
         match effect:
             case Append(pending):
                 self._append(pending)
-            case Ask(request):
+            case Ask(request, timeout_ms):
                 self.log.append(f"sent {request.row}")
                 self.asked.append(request)
+                self.timeouts_ms.append(timeout_ms)
                 self._answer_question(request)
             case Tell():
                 self.log.append(f"told {effect.state}")
@@ -247,10 +264,13 @@ class Shop:
             return
         try:
             records = self.journal.append(pending)
+        except SpaceGone as error:
+            self._events.append(NotRecorded(pending, str(error), space_gone=True))
+            return
         except TapTillError as error:
             raise AssertionError(f"the till wrote what the journal refuses: {error}") from error
         self.log += [f"stored {type(record.entry).__name__}" for record in records]
-        written = Recorded(pending, records)
+        written = Recorded(pending, records, self.disk_takes_ms)
         if self.disk_slow:
             self._late_writes.append(written)
         else:
@@ -322,15 +342,3 @@ class Shop:
         self.host = absent_host
         self.pass_time(CONFIG.host.echo_idle_ms + 1)
         assert self.desk.breaker.open
-
-
-LIMITS = OutageLimits(per_payment_minor=20_000, per_card_count=2, count=5, total_minor=50_000, age_hours=24)
-CONFIG = TerminalConfig(
-    identity=Identity(terminal_id="10000001", merchant_id="898310000000001", merchant_name="Story shop"),
-    host=HostConfig(endpoints=["tls://x:1"], server_name="x", ca="", certificate="", key=""),
-    journal="journal.sqlite",
-    readers=[READER],
-    keystore="file:keys.json",
-    offline=LIMITS,
-    deferred=LIMITS,
-)

@@ -17,7 +17,6 @@ FINAL = {
     PaymentState.DEFERRED_DECLINED,
     PaymentState.CANCELLED,
     PaymentState.REVERSED,
-    PaymentState.PARKED,
 }
 NOT_JOURNALED = {Trigger.CARD_SEEN, Trigger.TAP_AGAIN}
 
@@ -52,9 +51,28 @@ def test_no_fact_leads_out_of_an_end(state: PaymentState) -> None:
 
 def test_only_late_answers_and_the_fate_of_an_advice_follow_an_end() -> None:
     follows = {row.trigger for row in TABLE if row.source in FINAL}
-    assert follows == {Trigger.LATE, Trigger.TRY, Trigger.DELIVER, Trigger.PARK_DEBT}
+    assert follows == {
+        Trigger.LATE,
+        Trigger.TRY,
+        Trigger.DELIVER,
+        Trigger.PARK_DEBT,
+        Trigger.SEND_AGAIN,
+        Trigger.SETTLE,
+    }
     assert {row.source for row in TABLE if row.source in FINAL and row.trigger is not Trigger.LATE} == {
         PaymentState.APPROVED_OFFLINE
+    }
+
+
+def test_an_operator_moves_nothing_but_what_is_parked_or_owed() -> None:
+    by_operator = {Trigger.SEND_AGAIN, Trigger.SETTLE, Trigger.PAID, Trigger.NOT_PAID}
+    moves = {(row.source, row.dest) for row in TABLE if row.trigger in by_operator and row.source is not row.dest}
+    assert {source for source, _ in moves} == {PaymentState.PARKED, PaymentState.DEFERRED}
+    assert {dest for source, dest in moves if source is PaymentState.PARKED} == {
+        PaymentState.REVERSING,
+        PaymentState.REVERSED,
+        PaymentState.APPROVED,
+        PaymentState.DECLINED,
     }
 
 

@@ -23,6 +23,7 @@ from taptill.receipt.texts import (
     TRANSACTION_LABELS,
     UNDO_TEXTS,
     UNFINISHED_TEXT,
+    UNVERIFIED_TEXTS,
     Label,
     StateText,
 )
@@ -53,6 +54,8 @@ def compose(facts: ReceiptFacts, language: Language) -> Receipt:
 def _told(facts: ReceiptFacts) -> StateText:
     if _is_partial(facts):
         return PARTIAL_TEXT
+    if facts.unverified_by and facts.state in UNVERIFIED_TEXTS:
+        return UNVERIFIED_TEXTS[facts.state]
     told = STATE_TEXTS[facts.state]
     if facts.transaction == "sale" or told.settled:
         return told
@@ -162,6 +165,8 @@ def _money(label: Label, money: Money | None, language: Language, style: Style =
 
 def _result(facts: ReceiptFacts, told: StateText, language: Language) -> Iterator[Item]:
     yield _centred(told.headline(language), Style.TITLE)
+    if facts.unverified_by:
+        yield _centred(Label.UNVERIFIED.text(language).format(name=_without_pan(facts.unverified_by)), Style.EMPHASIS)
     for text in told.lines(language):
         yield Line(text)
     if not told.settled:

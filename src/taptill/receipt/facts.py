@@ -87,6 +87,7 @@ class ReceiptFacts:
     card: Mapping[str, str] = field(default_factory=dict)
     cvm: str = "none"
     test_keys: bool = False
+    unverified_by: str = ""  # the operator whose word it is, where no host or card decided
     reprint: int = 0  # how many times printed before
     status_url: str = ""  # what the QR leads to
     copy: Copy = Copy.CUSTOMER

@@ -70,6 +70,7 @@ class Label(Enum):
         "I acknowledge this transaction and agree that it is charged to this card account.",
     )
     TEST_KEYS = ("脱机认证使用测试CA公钥", "CARD AUTHENTICATED WITH A TEST CA KEY")
+    UNVERIFIED = ("人工确认:操作员{name}", "UNVERIFIED: decided by operator {name}")
     REPRINT_COUNT = ("第{count}次重打印", "REPRINT NO. {count}")
     SCAN_FOR_STATUS = ("扫码查询本笔付款状态", "Scan to see the state of this payment")
     KEEP = ("请妥善保管此凭证", "Please keep this slip")
@@ -190,6 +191,40 @@ STATE_TEXTS: Mapping[str, StateText] = MappingProxyType(
         "authorizing": UNFINISHED_TEXT,
         "confirming": UNFINISHED_TEXT,
         "cancelling": UNFINISHED_TEXT,
+    }
+)
+
+# Decided by an operator: nothing may claim that the bank or the card said so.
+UNVERIFIED_TEXTS: Mapping[str, StateText] = MappingProxyType(
+    {
+        "approved": StateText(
+            "已付款",
+            "PAID",
+            ("商户与收单机构核实后人工确认,未经终端验证。",),
+            ("The merchant checked it with the acquirer; this terminal could not verify it.",),
+            settled=True,
+        ),
+        "reversed": StateText(
+            "未付款:已撤销",
+            "NOT PAID: UNDONE",
+            ("商户与收单机构核实后人工确认,未经终端验证。", "如已扣款,请凭本单联系商户。"),
+            (
+                "The merchant checked it with the acquirer; this terminal could not verify it.",
+                "If the card was charged, show this slip to the merchant.",
+            ),
+        ),
+        **dict.fromkeys(
+            ("declined", "deferred_declined"),
+            StateText(
+                "未付款",
+                "NOT PAID",
+                ("商户与收单机构核实后人工确认,未经终端验证。", "如已扣款,请凭本单联系商户。"),
+                (
+                    "The merchant checked it with the acquirer; this terminal could not verify it.",
+                    "If the card was charged, show this slip to the merchant.",
+                ),
+            ),
+        ),
     }
 )
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from taptill.errors import ConfigError
+
+OPERATOR_CHARACTERS_MAX = 20  # it stands on a slip
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +42,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reply_timeout_ms: int = 30_000
     query_timeout_ms: int = 10_000
     query_pause_ms: int = 2_000
-    queries_max: int = 3
+    unknown_wait_ms: int = 45_000
     probe_pause_min_ms: int = 1_000
     probe_pause_max_ms: int = 60_000
     echo_idle_ms: int = 300_000
@@ -63,6 +65,13 @@ class CardLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     card_timeout_ms: int = 3_000
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may decide what is parked. `taptill operator-key` makes a key and prints the public half."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=OPERATOR_CHARACTERS_MAX)]
+    key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # Ed25519, 32 bytes in hex
+
+
 class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     host: HostConfig
@@ -74,6 +83,7 @@ class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cards: CardLimits = CardLimits()
     offline: OutageLimits | None = None
     deferred: OutageLimits | None = None
+    operators: list[Operator] = []
     ecr_listen: str = "127.0.0.1:0"
     arm_expiry_ms: int = 60_000
 
@@ -85,6 +95,10 @@ def load_config(path: Path) -> TerminalConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(str(error), where=str(path)) from error
     try:
-        return msgspec.convert(document, TerminalConfig)
+        config = msgspec.convert(document, TerminalConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error), where=str(path), next_step="compare with src/taptill/README.md") from error
+    names = [operator.name for operator in config.operators]
+    if len(names) > len(set(names)):
+        raise ConfigError("two operators have one name", where=f"{path}: operators", next_step="one key for each name")
+    return config

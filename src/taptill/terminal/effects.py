@@ -9,11 +9,13 @@ from taptill.clock import Timestamp
 from taptill.host.exchange import HostRequest
 from taptill.journal.port import Pending
 from taptill.receipt.facts import Language, ReceiptFacts
+from taptill.terminal.situation import Situation
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One transaction for the journal; `Recorded` or `NotRecorded` comes back with the same `pending`."""
+    """One transaction for the journal; `Recorded` or `NotRecorded` comes back with the same `pending`. An empty one
+    tries the disk."""
 
     pending: tuple[Pending, ...]
 
@@ -67,11 +69,12 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Ends the waiting of whoever sent the command `ticket`."""
+    """Ends the waiting of whoever sent the command `ticket`. `situation` answers `WhyRequested`."""
 
     ticket: int
     payment_ref: str | None
     refusal: str | None = None
+    situation: Situation | None = None
 
 
 @dataclass(frozen=True, slots=True)

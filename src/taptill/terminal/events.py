@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from taptill.card.outcome import CardRead
 from taptill.card.reader import Presentation
 from taptill.host.link import LinkEvent
+from taptill.journal.disposition import Offer
 from taptill.journal.port import Pending, Record
 
 
@@ -36,6 +37,28 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class DispositionOffered:
+    """An operator's signed word about something parked."""
+
+    ticket: int
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class SendNow:
+    """Somebody does not want to wait for the next try: waits end, nothing that is parked moves."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhyRequested:
+    """A face wants to say what everything waits for."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class CardSeen:
     reader: str
     presentation: Presentation
@@ -61,18 +84,20 @@ class ReaderChanged:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """These entries are on the disk."""
+    """These entries are on the disk. `took_ms`: the whole commit with its sync."""
 
     pending: tuple[Pending, ...]
     records: Sequence[Record]
+    took_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NotRecorded:
-    """Nothing of this was stored."""
+    """Nothing of this was stored. `space_gone`: for want of space alone, the disk itself is sound."""
 
     pending: tuple[Pending, ...]
     reason: str
+    space_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +124,9 @@ Event = (
     Started
     | ArmRequested
     | CancelRequested
+    | DispositionOffered
+    | SendNow
+    | WhyRequested
     | CardSeen
     | CardDone
     | ReaderChanged

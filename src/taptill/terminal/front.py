@@ -17,11 +17,20 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 from taptill.errors import TapTillError
+from taptill.journal.disposition import Offer
 from taptill.journal.port import DebtRow, JournalReader
 from taptill.terminal.effects import Answer, Tell
-from taptill.terminal.events import ArmRequested, CancelRequested, Event
+from taptill.terminal.events import (
+    ArmRequested,
+    CancelRequested,
+    DispositionOffered,
+    Event,
+    SendNow,
+    WhyRequested,
+)
 from taptill.terminal.payment import Payment
 from taptill.terminal.recovering import read_payment
+from taptill.terminal.situation import Situation
 
 ANSWER_WAIT_S = 5.0
 REMEMBERED_NEWS_MAX = 1_000
@@ -37,6 +46,7 @@ class HealthView(TypedDict):
     storage_fault: str
     at_counter: str | None
     readers: dict[str, bool]
+    unknown_payments: int
     open_debts: int
     money_at_risk_minor: int
 
@@ -67,6 +77,20 @@ class Front:
     def cancel(self, payment_ref: str) -> Answer:
         """Raises TerminalBusy."""
         return self._command(lambda ticket: CancelRequested(ticket, payment_ref))
+
+    def dispose(self, offer: Offer) -> Answer:
+        """Raises TerminalBusy."""
+        return self._command(lambda ticket: DispositionOffered(ticket, offer))
+
+    def send_now(self) -> Answer:
+        """Ends every wait of what is owed. Raises TerminalBusy."""
+        return self._command(SendNow)
+
+    def situation(self) -> Situation:
+        """What the till sees, taken by the till itself. Raises TerminalBusy."""
+        situation = self._command(WhyRequested).situation
+        assert situation is not None, "the till answers with what it sees"
+        return situation
 
     def _command(self, make: Callable[[int], Event]) -> Answer:
         ticket = next(self._tickets)

@@ -56,6 +56,10 @@ class Trigger(Enum):
     REVERSE = "host reversed"
     PARK_DEBT = "debt parked"
     LATE = "late answer kept as evidence"
+    SEND_AGAIN = "operator sends it again"
+    SETTLE = "operator settled it with the acquirer"
+    PAID = "operator says paid"
+    NOT_PAID = "operator says not paid"
 
 
 class Follow(Enum):
@@ -116,6 +120,16 @@ TABLE: tuple[Row, ...] = (
     Row(S.DEFERRED, T.DELIVER, S.APPROVED, (*_END, F.FORWARD)),
     Row(S.DEFERRED, T.REFUSE, S.DEFERRED_DECLINED, (*_END, F.FORWARD)),
     Row(S.DEFERRED, T.PARK_DEBT, S.DEFERRED, (F.TELL,)),
+    # What only an operator can end ends by a signed word (DESIGN 5.7); nothing but what was parked is approved by it.
+    Row(S.PARKED, T.SEND_AGAIN, S.REVERSING, (F.TELL, F.FORWARD)),
+    Row(S.PARKED, T.SETTLE, S.REVERSED, _END),
+    Row(S.PARKED, T.PAID, S.APPROVED, _END),
+    Row(S.PARKED, T.NOT_PAID, S.DECLINED, _END),
+    Row(S.APPROVED_OFFLINE, T.SEND_AGAIN, S.APPROVED_OFFLINE, (F.TELL, F.FORWARD)),
+    Row(S.APPROVED_OFFLINE, T.SETTLE, S.APPROVED_OFFLINE, (F.TELL,)),
+    Row(S.DEFERRED, T.SEND_AGAIN, S.DEFERRED, (F.TELL, F.FORWARD)),
+    Row(S.DEFERRED, T.SETTLE, S.APPROVED, _END),
+    Row(S.DEFERRED, T.NOT_PAID, S.DEFERRED_DECLINED, _END),
     # An answer that comes after the decision is kept and changes nothing (DESIGN 5.6).
     *(Row(s, T.LATE, s) for s in (S.UNKNOWN, S.APPROVED, S.DECLINED, S.REVERSING, S.REVERSED, S.PARKED)),
 )
@@ -161,6 +175,7 @@ def is_open(state: PaymentState) -> bool:
         PaymentState.UNKNOWN,
         PaymentState.REVERSING,
         PaymentState.DEFERRED,
+        PaymentState.PARKED,
     }
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from taptill.journal import disposition
 from taptill.journal import entries as e
+from taptill.journal.projection import BY_OPERATOR
 from taptill.terminal.machine import Follow, PaymentState, Trigger, replay
 
 FINANCIAL_ROWS = frozenset({"sale"})
@@ -74,6 +76,7 @@ class Payment:
     tender: Tender = Tender("tap")
     reason: str = ""  # DE39 or a stable word, when it did not simply succeed
     time_trust: int = 0  # of `decided_at_ms`
+    operator: str = ""  # whose signed word ended it
 
     @property
     def transaction(self) -> Transaction | None:
@@ -116,6 +119,8 @@ def trigger_of(entry: e.PaymentEntry) -> Trigger:
             return Trigger.PARK_DEBT
         case e.LateReply():
             return Trigger.LATE
+        case e.Disposed(decision=decision):
+            return _DISPOSED[decision]
     raise TypeError(f"{type(entry).__name__} belongs to no payment")
 
 
@@ -125,6 +130,12 @@ _DECIDED = {
     "not_sent": Trigger.DECLINE,
     "unknown": Trigger.LOSE,
     "parked": Trigger.PARK,
+}
+_DISPOSED = {
+    disposition.SEND_AGAIN: Trigger.SEND_AGAIN,
+    disposition.SETTLED: Trigger.SETTLE,
+    disposition.PAID: Trigger.PAID,
+    disposition.NOT_PAID: Trigger.NOT_PAID,
 }
 _OWED = {"reversal": Trigger.UNDO, "offline_advice": Trigger.APPROVE_OFFLINE, "deferred_advice": Trigger.DEFER}
 
@@ -183,6 +194,8 @@ def _with(payment: Payment, entry: e.PaymentEntry) -> Payment:
             return _settled(payment, entry)
         case e.DebtParked():
             return replace(payment, reason=entry.code)
+        case e.Disposed():
+            return _disposed(payment, entry)
         case e.PaymentCancelled():
             return replace(payment, reason=entry.reason)
     return payment
@@ -252,6 +265,26 @@ def _settled(payment: Payment, entry: e.DebtClosed) -> Payment:
     if trigger is Trigger.DELIVER:
         return _amend(payment, state=TransactionState.APPROVED, rrn=entry.rrn, code=entry.code)
     return replace(_amend(payment, state=TransactionState.DECLINED, code=entry.code), reason=entry.code)
+
+
+def _disposed(payment: Payment, entry: e.Disposed) -> Payment:
+    """`payment` has the state the operator's word led to already."""
+    if entry.decision == disposition.SEND_AGAIN:
+        undone = payment.state is PaymentState.REVERSING
+        return payment if undone else replace(payment, reason="")
+    if payment.state is PaymentState.APPROVED_OFFLINE:  # the card approved it; only its advice was settled
+        return replace(payment, reason="")
+    changed = _amend(payment, state=_STATE_BY_OPERATOR[payment.state], decided_by="operator", code=BY_OPERATOR)
+    reason = "" if payment.state is PaymentState.APPROVED else BY_OPERATOR
+    return replace(changed, operator=entry.operator, reason=reason)
+
+
+_STATE_BY_OPERATOR = {
+    PaymentState.APPROVED: TransactionState.APPROVED,
+    PaymentState.DECLINED: TransactionState.DECLINED,
+    PaymentState.DEFERRED_DECLINED: TransactionState.DECLINED,
+    PaymentState.REVERSED: TransactionState.REVERSED,
+}
 
 
 def _amend(payment: Payment, **changes: object) -> Payment:

@@ -63,6 +63,7 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         cvm=card.get("cvm", "none"),
         test_keys=card.get("test_key") == "True",
         reprint=reprint,
+        unverified_by=payment.operator,
         status_url=identity.status_url.replace("{ref}", payment.payment_ref),
     )
 

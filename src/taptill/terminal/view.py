@@ -5,7 +5,7 @@ Comes in: the folded payment, its open debts, the latest word for people. Goes o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from taptill.host.profile import Profile, Texts
@@ -13,7 +13,9 @@ from taptill.journal.port import DebtRow
 from taptill.terminal.effects import Tell
 from taptill.terminal.payment import Payment, Transaction
 from taptill.terminal.reasons import Reason, explain_reason
+from taptill.terminal.situation import Situation
 from taptill.terminal.telling import reason_of
+from taptill.terminal.why import Wait, why_debts, why_payment
 
 
 class TransactionView(TypedDict):
@@ -64,6 +66,8 @@ class PaymentView(TypedDict):
     reason: ReasonView | None
     message: ReasonView | None
     seconds_left: int | None
+    waits_for: dict[str, str] | None
+    operator: str
     transactions: list[TransactionView]
     debts: list[DebtView]
 
@@ -74,8 +78,18 @@ class PaymentsView(TypedDict):
     payments: list[PaymentView]
 
 
+class OwedView(DebtView):
+    """`why` is what it waits for, in both languages; `next_try_in_ms` is null where something else comes first."""
+
+    age_ms: int
+    next_try_in_ms: int | None
+    why: dict[str, str]
+
+
 class DebtsView(TypedDict):
-    debts: list[DebtView]
+    """Open and parked ones, the oldest first."""
+
+    debts: list[OwedView]
 
 
 class ErrorView(TypedDict):
@@ -95,14 +109,25 @@ class RefusalView(TypedDict):
 
 
 def refusal_view(code: str, payment: PaymentView | None, profile: Profile) -> RefusalView:
-    """What the till refused, by the word it gave."""
-    reason = explain_reason(code, profile)
-    error = ErrorView(code=code, what=reason.cashier.en, next_step=reason.next_step.en, reason=_reason(code, profile))
+    """What the till refused, by the word it gave; a detail may follow behind a colon."""
+    word, _, detail = code.partition(": ")
+    reason = explain_reason(word, profile)
+    what = f"{reason.cashier.en}: {detail}" if detail else reason.cashier.en
+    error = ErrorView(code=word, what=what, next_step=reason.next_step.en, reason=_reason(word, profile))
     return RefusalView(error=error, payment=payment)
 
 
-def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None, profile: Profile) -> PaymentView:
-    """`latest` overlays what is not journaled: that a card is being read, and a word for the customer."""
+def payment_view(
+    payment: Payment,
+    debts: Iterable[DebtRow],
+    latest: Tell | None,
+    profile: Profile,
+    situation: Situation | None = None,
+) -> PaymentView:
+    """`latest` overlays what is not journaled: that a card is being read, and a word for the customer. Without a
+    situation nothing is said about what it waits for."""
+    own = [debt for debt in debts if debt.payment_ref == payment.payment_ref]
+    wait = why_payment(payment, own, situation) if situation else None
     state = payment.state.value
     if latest is not None and state == "armed" and latest.state == "reading":
         state = latest.state
@@ -123,8 +148,10 @@ def payment_view(payment: Payment, debts: Iterable[DebtRow], latest: Tell | None
         reason=_told(payment.reason, reason_of(payment, profile)),
         message=_message(payment, shown.message, profile) if shown else None,
         seconds_left=shown.seconds_left if shown else None,
+        waits_for=_both(wait.texts) if wait else None,
+        operator=payment.operator,
         transactions=[_transaction(act) for act in payment.tender.transactions],
-        debts=[debt_view(debt) for debt in debts if debt.payment_ref == payment.payment_ref],
+        debts=[debt_view(debt) for debt in own],
     )
 
 
@@ -154,6 +181,20 @@ def debt_view(debt: DebtRow) -> DebtView:
         attempts=debt.attempts,
         last_result=debt.last_result,
         created_at_ms=debt.created_at_ms,
+    )
+
+
+def debts_view(debts: Sequence[DebtRow], situation: Situation) -> DebtsView:
+    waits = why_debts(debts, situation)
+    return DebtsView(debts=[_owed(debt, waits[debt.debt], situation) for debt in debts])
+
+
+def _owed(debt: DebtRow, wait: Wait, situation: Situation) -> OwedView:
+    return OwedView(
+        **debt_view(debt),
+        age_ms=max(0, situation.at_ms - debt.created_at_ms),
+        next_try_in_ms=wait.next_try_in_ms,
+        why=_both(wait.texts),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,24 +25,43 @@ from starlette.types import Receive, Scope, Send
 from taptill.errors import TapTillError
 from taptill.host.profile import Profile
 from taptill.terminal.effects import Answer
-from taptill.terminal.front import Front, HealthView
+from taptill.terminal.front import Front, HealthView, TerminalBusy
+from taptill.terminal.machine import is_open
+from taptill.terminal.situation import Situation
 from taptill.terminal.view import (
     DebtsView,
     ErrorView,
     PaymentsView,
     PaymentView,
     RefusalView,
-    debt_view,
+    debts_view,
     payment_view,
     refusal_view,
 )
 from taptill.ui.ecr.news import payment_events
 from taptill.ui.ecr.openapi import Operation, describe
-from taptill.ui.ecr.orders import BadRequest, BodyTooLarge, NewPayment, digest_of, idempotency_key, read_new_payment
+from taptill.ui.ecr.orders import (
+    BadRequest,
+    BodyTooLarge,
+    NewPayment,
+    OfferedDisposition,
+    digest_of,
+    idempotency_key,
+    read_new_payment,
+    read_offered,
+)
 
 PAYMENTS_SHOWN_MAX = 50
 STREAMS_MAX = 32
-_STATUS = {"journal-not-writable": 503, "currency-not-accepted": 422}  # any other refusal is a conflict
+_STATUS = {  # any other refusal is a conflict
+    "journal-not-writable": 503,
+    "disposition-not-stored": 503,
+    "currency-not-accepted": 422,
+    "reason-holds-a-card-number": 422,
+    "operator-unknown": 403,
+    "signature-wrong": 403,
+    "statement-for-another-terminal": 403,
+}
 _COUNTER = (400, 409, 503)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -62,6 +82,8 @@ class EcrApi:
             ("GET", "/v1/payments/{ref}"): self._show,
             ("POST", "/v1/payments/{ref}/cancel"): self._cancel,
             ("GET", "/v1/debts"): self._debts,
+            ("POST", "/v1/debts/send"): self._send_now,
+            ("POST", "/v1/dispositions"): self._dispose,
             ("GET", "/v1/health"): self._health,
             ("GET", "/v1/events"): self._events,
             ("GET", "/metrics"): self._show_metrics,
@@ -102,7 +124,7 @@ class EcrApi:
         if answer.refusal is None:
             return JSONResponse(view, status_code=done)
         refused = refusal_view(answer.refusal, view, self._profile)
-        return JSONResponse(refused, status_code=_STATUS.get(answer.refusal, 409))
+        return JSONResponse(refused, status_code=_STATUS.get(refused["error"]["code"], 409))
 
     async def _view(self, payment_ref: str) -> PaymentView | None:
         return await run_in_threadpool(self._view_now, payment_ref)
@@ -111,7 +133,12 @@ class EcrApi:
         payment = self._front.payment(payment_ref)
         if payment is None:
             return None
-        return payment_view(payment, self._front.open_debts(), self._front.latest(payment_ref), self._profile)
+        debts, latest = self._front.open_debts(), self._front.latest(payment_ref)
+        situation: Situation | None = None
+        if is_open(payment.state) or any(debt.payment_ref == payment_ref for debt in debts):
+            with suppress(TerminalBusy):  # a payment is shown even while nobody can say what it waits for
+                situation = self._front.situation()
+        return payment_view(payment, debts, latest, self._profile, situation)
 
     async def _show(self, request: Request) -> Response:
         view = await self._view(request.path_params["ref"])
@@ -127,8 +154,18 @@ class EcrApi:
         return JSONResponse({"payments": [await self._view(ref) for ref in refs]})
 
     async def _debts(self, request: Request) -> Response:
-        debts = await run_in_threadpool(self._front.open_debts)
-        return JSONResponse({"debts": [debt_view(debt) for debt in debts]})
+        return JSONResponse(await run_in_threadpool(self._debts_now))
+
+    def _debts_now(self) -> DebtsView:
+        return debts_view(self._front.open_debts(), self._front.situation())
+
+    async def _send_now(self, request: Request) -> Response:
+        await run_in_threadpool(self._front.send_now)
+        return await self._debts(request)
+
+    async def _dispose(self, request: Request) -> Response:
+        answer = await run_in_threadpool(self._front.dispose, await read_offered(request))
+        return await self._show_answer(answer, done=200)
 
     async def _health(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._front.health))
@@ -184,7 +221,24 @@ OPERATIONS = (
         refusals=(*_COUNTER, 404),
         needs_key=True,
     ),
-    Operation("GET", "/v1/debts", "What the terminal owes the acquirer", DebtsView, refusals=(503,)),
+    Operation(
+        "GET", "/v1/debts", "What the terminal owes the acquirer, and what it waits for", DebtsView, refusals=(503,)
+    ),
+    Operation(
+        "POST",
+        "/v1/debts/send",
+        "End every wait and send what is owed now; what is parked stays parked, no money moves by it",
+        DebtsView,
+        refusals=(503,),
+    ),
+    Operation(
+        "POST",
+        "/v1/dispositions",
+        "An operator's signed decision about a parked debt or transaction",
+        PaymentView,
+        refusals=(*_COUNTER, 403, 413, 422),
+        body=OfferedDisposition,
+    ),
     Operation("GET", "/v1/health", "Whether a sale can start, and what is in the way", HealthView),
     Operation("GET", "/v1/events", "One server-sent event `payment` per change", "text/event-stream", refusals=(503,)),
     Operation("GET", "/metrics", "Figures in Prometheus' text format", "text/plain", refusals=(503,)),

@@ -19,6 +19,7 @@ from taptill.ui.ecr.orders import KEY_HEADER, NAME_CHARACTERS_MAX
 _REF = "#/components/schemas/{name}"
 _ANSWERS = {
     400: "The request is not one of this API",
+    403: "The signature does not count here",
     404: "No such payment",
     409: "It contradicts a payment, which is shown",
     413: "The body is too large",

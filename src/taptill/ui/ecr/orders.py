@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from taptill.amount.money import AMOUNT_MINOR_MAX, CNY
 from taptill.errors import TapTillError
+from taptill.journal.disposition import Offer, StatementMalformed, read_offer
 
 BODY_OCTETS_MAX = 16_384
+Body = TypeVar("Body")
 NAME_CHARACTERS_MAX = 255
 KEY_HEADER = "Idempotency-Key"
 
@@ -28,6 +30,14 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     amount_minor: Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
     currency: str = CNY.letters
     client_ref: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)] = ""
+
+
+class OfferedDisposition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/dispositions`. `statement` is the exact text that was signed, JSON with sorted keys;
+    `signature` is its Ed25519 signature in hex. `taptill dispose` makes both."""
+
+    statement: str
+    signature: str
 
 
 class BadRequest(TapTillError):
@@ -56,8 +66,21 @@ def idempotency_key(request: Request) -> str:
 
 async def read_new_payment(request: Request) -> NewPayment:
     """Raises BadRequest naming the field, BodyTooLarge, ClientDisconnect."""
+    return await _read(request, NewPayment)
+
+
+async def read_offered(request: Request) -> Offer:
+    """Raises BadRequest naming the field, BodyTooLarge, ClientDisconnect."""
+    body = await _read(request, OfferedDisposition)
     try:
-        return msgspec.json.decode(await _read_body(request), type=NewPayment)
+        return read_offer(body.statement, body.signature)
+    except StatementMalformed as error:
+        raise BadRequest(f"statement: {error.what}", where=_place(request), next_step=error.next_step) from error
+
+
+async def _read(request: Request, shape: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(await _read_body(request), type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(str(error), where=_place(request)) from error
 
