@@ -123,8 +123,6 @@ class Disk:
             apsw.randomness(0)  # SQLite seeds itself anew, from the real machine
             self._default_before = ""
 
-    # What SQLite asks for (a Platter).
-
     def write(self, file: DiskFile, offset: int, octets: bytes) -> None:
         cut = self._struck(file.name)
         grows_by = offset + len(octets) - file.length
@@ -178,8 +176,6 @@ class Disk:
     def _cut_by(self, fault: Fault | None) -> None:
         if fault is not None:
             self.cut(fault.value)
-
-    # Power.
 
     def _durable(self) -> dict[str, bytes]:
         return self._left if self.dead or self._files is None else self._files.after_cut(_NOTHING)

@@ -1,0 +1,374 @@
+"""The disk under real SQLite: what survives, what does not, and what its faults look like to the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import apsw
+import pytest
+from tests.journal.conftest import Shop
+
+from taplab.simulation.agenda import Agenda
+from taplab.simulation.disk import SLOW_SYNC_US, SYNC_US, Disk
+from taplab.simulation.disk_space import RESERVE_OCTETS
+from taplab.simulation.schedule import Fault, Faults, Kind, Point
+from taplab.simulation.story import Story
+from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
+from taptill.journal.port import JournalError, Pending
+
+MEMORY_DISK = Path("/dev/shm")
+VALUES = range(40)
+SALE_ENTRIES = 3
+MADE = [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_READWRITE, 0]
+
+
+class Machine:
+    """A disk with an empty journal that was made in peace, and the schedule for it."""
+
+    def __init__(self, directory: Path, faults: Iterable[Fault] = (), journal: bytes = b"", seed: int = 1) -> None:
+        self.agenda = Agenda()
+        self.faults = Faults(faults)
+        self.story = Story(self.agenda)
+        self.disk = Disk(directory, self.faults, self.story, self.agenda, Random(seed))
+        self.shop = Shop()
+        if journal:
+            self.disk.provide("journal.db", journal)
+
+    def open(self) -> SqliteJournal:
+        """After power came back."""
+        self.path = self.disk.boot() / "journal.db"
+        return SqliteJournal.open(self.path, lambda _: self.disk.reserve)
+
+    def plan_cut(self, after: int, value: int) -> None:
+        nth = self.faults.counts[Point.DISK] + after
+        self.faults._at[Point.DISK, nth] = Fault(Point.DISK, nth, Kind.POWER_CUT, value)
+
+    def sell(self, journal: SqliteJournal, ref: str) -> int:
+        """Entries that were acknowledged before power or disk failed."""
+        for acknowledged, make in enumerate((self.shop.armed, self.shop.sale, self.approved)):
+            try:
+                journal.append([make(ref)])
+            except JournalError:
+                return acknowledged
+            if self.disk.dead:
+                return acknowledged
+        return SALE_ENTRIES
+
+    def approved(self, ref: str) -> Pending:
+        return self.shop.decided(ref, "approved")
+
+
+def open_file(path: Path) -> apsw.VFSFile:
+    """Through the VFS that is the default, as SQLite does it."""
+    return apsw.VFSFile(apsw.vfs_names()[0], str(path), list(MADE))
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="module")
+def empty_journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("empty") / "journal.db"
+    SqliteJournal.open(path).close()
+    return path.read_bytes()
+
+
+class Machines:
+    """One after the other: a new one takes the place of the last."""
+
+    def __init__(self, directory: Path, empty_journal: bytes) -> None:
+        self._directory, self._empty_journal = directory, empty_journal
+        self._disks: list[Disk] = []
+
+    def new(self, faults: Iterable[Fault] = (), has_journal: bool = True, seed: int = 1) -> Machine:
+        self.close()
+        journal = self._empty_journal if has_journal else b""
+        machine = Machine(self._directory / str(len(self._disks)), faults, journal, seed)
+        self._disks.append(machine.disk)
+        return machine
+
+    def operations_of_a_sale(self) -> int:
+        machine = self.new()
+        journal = machine.open()
+        machine.sell(journal, "P1")
+        operations = machine.faults.counts[Point.DISK]
+        journal.close()  # which empties the log
+        return operations
+
+    def close(self) -> None:
+        for disk in self._disks[-1:]:
+            disk.close()
+
+
+@pytest.fixture
+def machines(directory: Path, empty_journal: bytes) -> Iterator[Machines]:
+    machines = Machines(directory, empty_journal)
+    yield machines
+    machines.close()
+
+
+@pytest.fixture
+def machine(machines: Machines) -> Machine:
+    return machines.new()
+
+
+def at_operation(nth: int, kind: Kind, value: int = 0) -> list[Fault]:
+    return [Fault(Point.DISK, nth, kind, value)]
+
+
+def test_the_journal_has_all_its_settings_and_a_reader_beside_it(machine: Machine) -> None:
+    journal = machine.open()
+    connection = journal._connection  # the settings of a connection are seen by it alone
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("synchronous") == 2
+    assert connection.pragma("locking_mode") == "normal"
+    reader = SqliteJournalReader.open(machine.path)
+    assert machine.sell(journal, "P1") == SALE_ENTRIES
+    assert reader.verify() == journal.verify()
+    reader.close()
+    journal.close()
+
+
+def test_what_was_synced_survives_every_cut(machine: Machine) -> None:
+    for value in VALUES:
+        journal = machine.open()
+        assert journal.verify().count == value * SALE_ENTRIES
+        assert machine.sell(journal, f"P{value}") == SALE_ENTRIES
+        machine.disk.cut(value)
+        journal.close()
+
+
+def test_what_was_not_synced_may_survive_or_not(machines: Machines) -> None:
+    """Power fails in the sync of the last append."""
+    found = set()
+    last = machines.operations_of_a_sale() - 1
+    for value in VALUES:
+        machine = machines.new(at_operation(last, Kind.POWER_CUT, value))
+        journal = machine.open()
+        assert machine.sell(journal, "P1") == SALE_ENTRIES - 1
+        journal.close()
+        found.add(machine.open().verify().count)
+    assert found == {SALE_ENTRIES - 1, SALE_ENTRIES}
+
+
+def test_a_cut_at_any_operation_of_a_checkpoint_loses_nothing(machine: Machine) -> None:
+    """Pages of the database itself tear here."""
+    acknowledged = 0
+    for nth in range(60):
+        journal = machine.open()
+        assert journal.verify().count == acknowledged
+        acknowledged += machine.sell(journal, f"P{nth}")
+        machine.plan_cut(nth % 6, value=nth)
+        journal.checkpoint()
+        assert machine.disk.dead
+        journal.close()
+
+
+def test_a_cut_at_any_operation_of_making_the_journal_leaves_a_sound_one_or_none(machines: Machines) -> None:
+    for nth in range(200):
+        machine = machines.new(at_operation(nth, Kind.POWER_CUT, nth), has_journal=False)
+        machine.open().close()
+        if not machine.disk.dead:
+            break
+        journal = machine.open()
+        assert journal.verify().count == 0
+        assert machine.sell(journal, "P1") == SALE_ENTRIES
+        journal.close()
+    else:
+        pytest.fail("making a journal takes less than 200 operations")
+    assert nth > 10
+
+
+def test_an_error_at_any_operation_is_a_journal_error_and_loses_nothing(machines: Machines) -> None:
+    refused = 0
+    for nth in range(machines.operations_of_a_sale()):
+        machine = machines.new(at_operation(nth, Kind.IO_ERROR))
+        journal = machine.open()
+        acknowledged = machine.sell(journal, "P1")
+        refused += acknowledged < SALE_ENTRIES
+        assert journal.verify().count >= acknowledged
+        acknowledged += machine.sell(journal, "P2")
+        machine.disk.cut(nth)
+        journal.close()
+        journal = machine.open()
+        assert journal.verify().count >= acknowledged
+        assert machine.sell(journal, "P3") == SALE_ENTRIES
+    assert refused == nth + 1
+
+
+def test_an_error_is_not_printed(machines: Machines, capfd: pytest.CaptureFixture[str]) -> None:
+    machine = machines.new(at_operation(0, Kind.IO_ERROR))
+    journal = machine.open()
+    with pytest.raises(JournalError, match="the disk reports an error"):
+        journal.append([machine.shop.armed("P1")])
+    journal.append([machine.shop.armed("P1")])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_on_a_full_disk_a_begun_sale_is_ended_and_no_other_begins(machines: Machines) -> None:
+    begun = machines.operations_of_a_sale() * 2 // 3
+    machine = machines.new(at_operation(begun, Kind.FULL, 60_000))
+    journal = machine.open()
+    assert machine.sell(journal, "P1") == SALE_ENTRIES
+    assert machine.faults.struck
+    assert machine.sell(journal, "P2") == 0
+    machine.agenda.now_us += 60_000_000
+    assert machine.sell(journal, "P3") == SALE_ENTRIES
+    assert journal.verify().count == 2 * SALE_ENTRIES
+
+
+def test_on_a_full_disk_files_grow_only_into_room_that_was_given_up(machine: Machine) -> None:
+    file = machine.disk.boot() / "file"
+    machine.disk.space.fill(1)
+    opened = open_file(file)
+    with pytest.raises(apsw.FullError):
+        opened.xWrite(b"grows", 0)
+    assert not machine.disk.space.take_room(1)
+    machine.disk.space.give_room(6)
+    opened.xWrite(b"grows", 0)
+    opened.xWrite(b"other", 0)
+    with pytest.raises(apsw.FullError):
+        opened.xWrite(b"two", 4)
+    machine.agenda.now_us += 1_000
+    opened.xWrite(b"much more", 4)
+    assert machine.disk.space.take_room(1)
+
+
+def test_the_reserve_gives_its_room_once(machine: Machine) -> None:
+    machine.disk.boot()
+    reserve, space = machine.disk.reserve, machine.disk.space
+    space.fill(1)
+    assert reserve.whole
+    assert reserve.release()
+    assert not reserve.release()
+    assert space.room_octets == RESERVE_OCTETS
+    assert not reserve.restore()
+    machine.agenda.now_us += 1_000
+    assert reserve.restore()
+    assert reserve.whole
+    assert space.room_octets == 0
+
+
+def test_syncs_take_time_and_more_of_it_while_the_disk_is_slow(machines: Machines) -> None:
+    machine = machines.new(at_operation(0, Kind.SLOW, 100))
+    journal = machine.open()
+    journal.append([machine.shop.armed("P1")])  # the first of a log: its head is synced as well
+    assert machine.disk.take_busy_us() == 2 * SLOW_SYNC_US
+    machine.agenda.now_us += 100_000
+    journal.append([machine.shop.armed("P2")])
+    assert machine.disk.take_busy_us() == SYNC_US
+    assert machine.disk.take_busy_us() == 0
+
+
+def test_nothing_of_a_dead_boot_reaches_the_next(machine: Machine) -> None:
+    dead = machine.open()
+    machine.sell(dead, "P1")
+    machine.disk.cut(0)
+    left = machine.disk.image()
+    dead.append([machine.shop.armed("P2")])
+    dead.checkpoint()
+    assert machine.disk.image() == left
+    alive = machine.open()
+    dead.append([machine.shop.armed("P3")])
+    dead.checkpoint()
+    dead.close()
+    assert alive.verify().count == SALE_ENTRIES
+    assert machine.disk.image() == left
+    alive.close()
+
+
+def test_operations_of_a_dead_boot_are_not_counted(machine: Machine) -> None:
+    journal = machine.open()
+    machine.disk.cut(0)
+    journal.append([machine.shop.armed("P1")])
+    assert machine.faults.counts[Point.DISK] == 0
+    assert machine.disk.take_busy_us() == 0
+
+
+def test_after_a_shutdown_everything_is_there(machine: Machine) -> None:
+    file = open_file(machine.disk.boot() / "file")
+    file.xWrite(b"never synced", 0)
+    assert (machine.disk.boot() / "file").read_bytes() == b"never synced"
+
+
+def test_an_older_copy_is_what_the_next_boot_finds(machine: Machine) -> None:
+    journal = machine.open()
+    machine.sell(journal, "P1")
+    older = machine.disk.image()
+    machine.sell(journal, "P2")
+    machine.disk.cut(0)
+    machine.disk.put_in(older)
+    assert machine.open().verify().count == SALE_ENTRIES
+
+
+def test_the_same_faults_leave_the_same_octets(machines: Machines) -> None:
+    """SQLite's own random numbers included."""
+    images = [left_by(machines, seed) for seed in (7, 7, 8)]
+    assert images[0] == images[1]
+    assert images[0] != images[2]
+
+
+def left_by(machines: Machines, seed: int) -> object:
+    faults = [*at_operation(9, Kind.IO_ERROR), *at_operation(25, Kind.POWER_CUT, 3), *at_operation(50, Kind.FULL, 1)]
+    machine = machines.new(faults, seed=seed)
+    images = []
+    for ref in ("P1", "P2", "P3", "P4"):
+        journal = machine.open()
+        machine.sell(journal, ref)
+        machine.disk.cut(5)
+        images.append(machine.disk.image())
+        journal.close()
+    assert len(machine.faults.struck) == len(faults)
+    return images, machine.story.sentences
+
+
+def test_files_of_the_operating_system_stay_and_a_lock_does_not(machine: Machine) -> None:
+    machine.disk.provide("keys.json", b"{}")
+    journal = machine.open()
+    assert machine.path.with_name("journal.db.lock").exists()
+    keys = machine.path.with_name("keys.json")
+    assert keys.stat().st_mode & 0o077 == 0
+    keys.with_name("keys.json.mark").write_bytes(b"257")
+    machine.disk.cut(0)
+    keys.with_name("keys.json.mark").write_bytes(b"too late")
+    journal.close()
+    left = {name for name, _ in machine.disk.image().files}
+    assert left == {"journal.db", "journal.db-wal", "keys.json", "keys.json.mark"}
+    assert (machine.disk.boot() / "keys.json.mark").read_bytes() == b"257"
+
+
+def test_a_search_sees_durable_octets_and_those_that_are_not_yet(machine: Machine) -> None:
+    file = open_file(machine.disk.boot() / "file")
+    file.xWrite(b"first", 0)
+    file.xSync(apsw.SQLITE_SYNC_NORMAL)
+    file.xWrite(b"after", 0)
+    seen = [octets for name, octets in machine.disk.everything() if name == "file"]
+    assert seen == [b"first", b"after"]
+
+
+def test_a_disk_is_changed_only_while_its_power_is_off(machine: Machine) -> None:
+    image = machine.disk.image()
+    machine.disk.boot()
+    with pytest.raises(RuntimeError, match="power is off"):
+        machine.disk.provide("name", b"")
+    with pytest.raises(RuntimeError, match="power is off"):
+        machine.disk.put_in(image)
+
+
+def test_one_disk_is_in_use_at_a_time_and_the_end_of_it_shows_nowhere(directory: Path) -> None:
+    before = apsw.vfs_names()
+    first, second = Machine(directory / "first").disk, Machine(directory / "second").disk
+    first.boot()
+    with pytest.raises(RuntimeError, match="still in use"):
+        second.boot()
+    first.close()
+    second.boot()
+    second.close()
+    assert apsw.vfs_names() == before
+    assert list(directory.glob("*/*")) == []
