@@ -114,11 +114,10 @@ def terminal_lines(payments: Iterable[PaymentRow], transactions: Iterable[Transa
     up to `DayTotals.sales`."""
     state_of = {row.payment_ref: row.state for row in payments}
     return [
-        TotalsLine(
-            act.payment_ref, act.stan, act.batch, _booked(act, state_of[act.payment_ref]), state_of[act.payment_ref]
-        )
+        TotalsLine(act.payment_ref, act.stan, act.batch, booked_minor(act, state), state)
         for act in transactions
-        if act.row in TAKES_MONEY and act.result not in {"declined", "not_sent"} and act.payment_ref in state_of
+        if act.row in TAKES_MONEY and act.result not in {"declined", "not_sent"}
+        if (state := state_of.get(act.payment_ref))
     ]
 
 
@@ -131,7 +130,8 @@ def compare(terminal: Iterable[TotalsLine], host: Iterable[TotalsLine]) -> tuple
     return tuple(difference for difference in found if difference is not None)
 
 
-def _booked(act: TransactionRow, state: str) -> int:
+def booked_minor(act: TransactionRow, state: str) -> int:
+    """What the terminal holds of an act whose payment is in `state`."""
     return act.approved_minor if state in CAPTURED_STATES else 0
 
 

@@ -8,6 +8,7 @@ emptied. `verify` reads everything in one snapshot and makes the projections aga
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -148,18 +149,28 @@ class SqliteJournalReader:
     def last_time_ms(self) -> int:
         return self._number("SELECT last_time_ms FROM counter")
 
-    def verify(self) -> Verified:
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read inside belongs to one moment, whatever the writer does meanwhile. Raises JournalError."""
         with declared(self._where):
-            self._connection.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
+            self._connection.execute("BEGIN")
             try:
-                verdict = self._connection.execute("PRAGMA integrity_check(1)").get
-                if verdict != "ok":
-                    raise damaged(self._where, f"SQLite finds it damaged: {verdict}")
-                verified = audit(self.stored(), self._held(), self._format)
-                self._check_slots()
-                return verified
+                yield
             finally:
                 self._connection.execute("ROLLBACK")
+
+    def verify(self) -> Verified:
+        with self.snapshot():
+            return self.verify_now()
+
+    def verify_now(self) -> Verified:
+        """`verify` inside of a `snapshot`."""
+        verdict = self._connection.execute("PRAGMA integrity_check(1)").get
+        if verdict != "ok":
+            raise damaged(self._where, f"SQLite finds it damaged: {verdict}")
+        verified = audit(self.stored(), self._held(), self._format)
+        self._check_slots()
+        return verified
 
     def verify_recent(self) -> Verified:
         """The entries from the last seal on, or the last SEAL_ENTRIES_MAX where there is none; `count` says how many
