@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.terminal.parked import always_94, format_error, parked_advice, parked_reversal, parked_sale
 from tests.terminal.shop import Shop, absent_host, good_host, reply, silent_host, tapped
-from tests.terminal.test_disposition import always_94, format_error, parked_advice, parked_reversal, parked_sale
 
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.host.exchange import Verdict

@@ -22,8 +22,8 @@ NOT_STORED = "disposition-not-stored"
 def offered(desk: Desk, event: DispositionOffered) -> list[Effect]:
     offer = event.offer
     statement = offer.statement
-    payment = desk.payments.get(statement.payment_ref)  # what is parked is on the desk
-    shown_ref = payment.payment_ref if payment else None
+    row = desk.journal.payment(statement.payment_ref)
+    shown_ref = row.payment_ref if row else None
     if not desk.can_store:
         return [Answer(event.ticket, shown_ref, "journal-not-writable")]
     parking = parking_of(desk.journal.records(shown_ref), statement.target) if shown_ref else None
