@@ -7,6 +7,7 @@ the host saw with what the disk holds.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -33,7 +34,8 @@ class Rules:
 
     def __init__(self, books: MemoryStore, pans: Sequence[str], story: Story) -> None:
         self._books = books
-        self._pans = pans
+        packed = [bytes.fromhex(pan + "F" * (len(pan) % 2)) for pan in pans]
+        self._pan_shapes = (_any_of([pan.encode() for pan in pans]), _any_of(packed))
         self._story = story
         self.broken: list[str] = []
         self._told: set[tuple[str, str]] = set()
@@ -113,8 +115,9 @@ class Rules:
     def over(self, journal: JournalReader, visits: Sequence[int]) -> None:
         """The day has ended and nothing fails any more: everything has ended and is paid once at most."""
         self.compare_books(journal)
+        parked = {debt.payment_ref for debt in journal.open_debts() if debt.state == "parked"}
         for row in journal.payments():
-            self.must(row.state in ENDED, f"{row.payment_ref} is still {row.state}")
+            self.must(row.state in ENDED or row.payment_ref in parked, f"{row.payment_ref} is still {row.state}")
         for debt in journal.debts():
             self.must(debt.state != "open", f"{debt.debt} is still owed")
         self._check_evidence(journal.records(), journal.debts())
@@ -125,9 +128,8 @@ class Rules:
     def hide_card_numbers(self, written: Iterable[tuple[str, bytes]]) -> None:
         """DESIGN F13: as text, or packed two digits to an octet."""
         for where, octets in written:
-            for pan in self._pans:
-                for shape in (pan.encode(), bytes.fromhex(pan + "F" * (len(pan) % 2))):
-                    self.must(shape not in octets, f"a card number stands in {where}")
+            for shapes in self._pan_shapes:
+                self.must(shapes.search(octets) is None, f"a card number stands in {where}")
 
     def _captured(self) -> Mapping[str, list[Entry]]:
         captured: dict[str, list[Entry]] = defaultdict(list)
@@ -193,3 +195,11 @@ class Rules:
             if entry.key.message_class is MessageClass.FINANCIAL and entry.payment_ref not in self._lost_to_restore:
                 key = (entry.key.batch, entry.key.stan, entry.payment_ref)
                 self.must(key in meant, f"the host booked {entry.payment_ref} under a STAN the journal does not know")
+
+
+def _any_of(words: Sequence[bytes]) -> re.Pattern[bytes]:
+    """One pass over the octets finds any of `words`: what they have in common is looked for first."""
+    common = words[0]
+    while not all(word.startswith(common) for word in words):
+        common = common[:-1]
+    return re.compile(re.escape(common) + b"(?:" + b"|".join(re.escape(word[len(common) :]) for word in words) + b")")

@@ -23,7 +23,7 @@ from taplab.simulation.acquirer import SimHost
 from taplab.simulation.agenda import Agenda, VirtualTime
 from taplab.simulation.boot import JOURNAL_NAME, TERMINAL, Boot, SeededEntropy, Surroundings, Watch
 from taplab.simulation.cashier import Cashier
-from taplab.simulation.day import Day, Visit
+from taplab.simulation.day import Day, Habit, Visit
 from taplab.simulation.disk import Disk, Image
 from taplab.simulation.ground import common_ground
 from taplab.simulation.power import PowerCut
@@ -47,7 +47,7 @@ LOOK_EVERY_US = 10 * SECOND_US
 DAY_US_MAX = 48 * 3_600 * SECOND_US
 SETTLING_US_MAX = 3_600 * SECOND_US
 IMAGE_EVERY_STEPS, IMAGES_KEPT = 40, 10
-LAST_VISIT = Visit(1_250, "good_credit", pause_s=1)
+LAST_VISIT = Visit(1_250, "good_credit", Habit.PAYS_AFTER_ALL, pause_s=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,16 @@ from taptill.terminal.config import OutageLimits, TerminalConfig
 from taptill.terminal.debt_book import DebtBook
 from taptill.terminal.effects import Effect, SetTimer
 from taptill.terminal.events import Event
-from taptill.terminal.machine import Trigger, replay, step
+from taptill.terminal.inquiry import Inquiry
+from taptill.terminal.machine import PaymentState, Trigger, replay, step
 from taptill.terminal.payment import ADVICE_ROWS, Payment, trigger_of
 
 STORE_TIMER = "store"
 STORE_RETRY_MS = 1_000
+FULL = "full"  # the kind of a storage fault stands before its first colon: full, slow, error
+_STORAGE_REASONS = {FULL: "disk-full", "slow": "disk-slow", "error": "journal-not-writable"}
 KEYS_AHEAD = 64
-KEYS_SKIPPED = 256
+KEYS_SKIPPED = 4_096
 
 PaymentEntryT = TypeVar("PaymentEntryT", bound=e.PaymentEntry)
 
@@ -71,7 +74,10 @@ class Desk:
     way: Way | None = None
     cancel_wanted: str | None = None
     tickets: dict[str, list[int]] = field(default_factory=dict)
-    queries: dict[str, int] = field(default_factory=dict)
+    inquiries: dict[str, Inquiry] = field(default_factory=dict)  # UNKNOWN payments that are asked about
+    journal_is_newest: bool | None = None  # this start's first sign-on: the host has seen nothing beyond the journal
+    due_us: dict[str, int] = field(default_factory=dict)  # the timers that run, by name
+    away_since_us: int | None = None  # since when the breaker is open
     never_left: set[str] = field(default_factory=set)  # debts whose last try could not be sent
     writing: dict[str, int] = field(default_factory=dict)
     held: list[Event] = field(default_factory=list)
@@ -79,14 +85,25 @@ class Desk:
     printed: dict[str, int] = field(default_factory=dict)
     signed_on: bool = False
     link_question: str = ""  # "sign_on" or "echo" while one is under way
+    link_stans: set[int] = field(default_factory=set)  # of questions that may have reached the host before a sign-on
+    first_stan: int = 0  # of this start
     readers: dict[str, bool] = field(default_factory=dict)
-    storage_fault: str = ""
+    storage_fault: str = ""  # why no sale begins, as "slow: the disk took 1,400 ms"
+    storage_pause_ms: int = 0  # until the disk is tried again
     unsaved: tuple[Pending, ...] = ()
 
     def health(self) -> HostHealth:
         if self.breaker.open:
             return HostHealth.REFUSING if self.breaker.refused else HostHealth.UNREACHABLE
         return HostHealth.REACHABLE if self.signed_on else HostHealth.CONNECTING
+
+    def sale_is_under_way(self) -> bool:
+        """The payment at the counter is being authorised or asked about, or is about to be."""
+        payment = self.payments.get(self.at_counter or "")
+        if payment is None:
+            return False
+        leaves = payment.state is PaymentState.READING and payment.payment_ref in self.writing
+        return leaves or payment.state in {PaymentState.AUTHORIZING, PaymentState.UNKNOWN}
 
     def take_stan(self) -> int:
         """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
@@ -125,8 +142,43 @@ class Desk:
 
     def storage_failed(self, error: KeyStoreError, again_timer: str) -> list[Effect]:
         """The key store could not be written: no sale starts, and what wanted a key asks again."""
-        self.storage_fault = str(error)
-        return [SetTimer(STORE_TIMER, STORE_RETRY_MS), SetTimer(again_timer, STORE_RETRY_MS)]
+        return [*self.storage_stops(f"error: {error}"), SetTimer(again_timer, STORE_RETRY_MS)]
+
+    def storage_stops(self, fault: str) -> list[Effect]:
+        """No sale starts; the disk is tried again after a while, and again after longer ones."""
+        self.storage_fault = fault
+        if self.storage_pause_ms:
+            return []
+        self.storage_pause_ms = STORE_RETRY_MS
+        return [self.store_timer()]
+
+    def store_timer(self) -> SetTimer:
+        """Half of the pause and a random part of the other half."""
+        half_ms = self.storage_pause_ms // 2
+        return SetTimer(STORE_TIMER, half_ms + half_ms * self.entropy.octets(1)[0] // 255)
+
+    @property
+    def storage_kind(self) -> str:
+        """full, slow or error; empty where storing works."""
+        return self.storage_fault.partition(":")[0]
+
+    @property
+    def storage_reason(self) -> str:
+        """The word for people, empty where storing works."""
+        return _STORAGE_REASONS.get(self.storage_kind, "")
+
+    @property
+    def can_store(self) -> bool:
+        """Entries that end something get to the disk, even where no sale may begin."""
+        return not self.unsaved and self.storage_kind != "error"
+
+    def written(self, pending: tuple[Pending, ...]) -> None:
+        """These entries are no longer on their way: events about their payments need not wait."""
+        for item in pending:
+            if isinstance(item.entry, e.PaymentEntry):
+                left = self.writing.pop(item.entry.payment_ref) - 1
+                if left:
+                    self.writing[item.entry.payment_ref] = left
 
     def stamp(self) -> Stamp:
         """The time for an entry."""
