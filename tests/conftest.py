@@ -10,10 +10,13 @@ import os
 import re
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+PAGE_OCTETS = 4096
 SKIPS_ALLOWED = Path(__file__).with_name("skips_allowed.txt")
 
 
@@ -32,15 +35,35 @@ def fail_unlisted_skip(report: pytest.TestReport | pytest.CollectReport) -> None
         report.longrepr = f"{report.nodeid}: {reason}\nno line of {SKIPS_ALLOWED.name} allows this skip"
 
 
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system of 3 MiB: what does not fit is refused by the kernel."""
+
+    folder: Path
+
+    def fill(self) -> None:
+        """Another program takes all that is left."""
+        with open(self._hog, "ab", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(PAGE_OCTETS)):
+                pass
+
+    def free(self) -> None:
+        """And gives it back."""
+        self._hog.unlink()
+
+    @property
+    def _hog(self) -> Path:
+        return self.folder / "log of another program"
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 3 MiB: what does not fit is refused by the kernel."""
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     folder = tmp_path / "small disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "none", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("no small file system may be mounted here")
-    yield folder
+    yield SmallDisk(folder)
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 

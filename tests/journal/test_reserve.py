@@ -13,21 +13,8 @@ from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import SpaceGone
 
 if TYPE_CHECKING:
+    from tests.conftest import SmallDisk
     from tests.journal.conftest import Shop
-
-PIECE_OCTETS = 4096
-
-
-def filled(disk: Path) -> Path:
-    """Somebody else's file takes all that is left."""
-    hog = disk / "log of another program"
-    with open(hog, "ab", buffering=0) as file:
-        try:
-            while file.write(bytes(PIECE_OCTETS)) == PIECE_OCTETS:
-                pass
-        except OSError:
-            return hog
-    return hog
 
 
 def arm_until_refused(journal: SqliteJournal, shop: Shop) -> None:
@@ -40,8 +27,8 @@ def arm_until_refused(journal: SqliteJournal, shop: Shop) -> None:
 
 
 @pytest.fixture
-def path(small_disk: Path) -> Path:
-    return small_disk / "journal.db"
+def path(small_disk: SmallDisk) -> Path:
+    return small_disk.folder / "journal.db"
 
 
 def test_the_reserve_is_really_written_and_private(tmp_path: Path) -> None:
@@ -55,19 +42,19 @@ def test_the_reserve_is_really_written_and_private(tmp_path: Path) -> None:
     assert found.st_mode & 0o077 == 0
 
 
-def test_a_reserve_gives_its_space_back_once(small_disk: Path) -> None:
-    reserve = FileReserve(small_disk / "journal.db")
+def test_a_reserve_gives_its_space_back_once(small_disk: SmallDisk) -> None:
+    reserve = FileReserve(small_disk.folder / "journal.db")
     assert not reserve.release()
     assert reserve.restore()
-    hog = filled(small_disk)
+    small_disk.fill()
     assert reserve.release()
     assert not reserve.release()
-    free = os.statvfs(small_disk)
+    free = os.statvfs(small_disk.folder)
     assert free.f_bavail * free.f_frsize == RESERVE_OCTETS
-    filled(small_disk)
+    small_disk.fill()
     assert not reserve.restore()
     assert not reserve.whole
-    hog.unlink()
+    small_disk.free()
     assert reserve.restore()
 
 
@@ -76,11 +63,11 @@ def test_a_new_journal_holds_its_reserve_before_the_first_sale(path: Path) -> No
     assert FileReserve(path).whole
 
 
-def test_on_a_full_disk_a_sale_ends_and_none_begins(shop: Shop, path: Path) -> None:
+def test_on_a_full_disk_a_sale_ends_and_none_begins(shop: Shop, path: Path, small_disk: SmallDisk) -> None:
     journal = SqliteJournal.open(path)
     journal.append([shop.armed("P1")])
     journal.append([shop.sale("P1")])
-    hog = filled(path.parent)
+    small_disk.fill()
     arm_until_refused(journal, shop)
     assert FileReserve(path).whole
     journal.append([shop.decided("P1", "unknown")])
@@ -91,37 +78,37 @@ def test_on_a_full_disk_a_sale_ends_and_none_begins(shop: Shop, path: Path) -> N
         journal.append([shop.armed("refused")])
     journal.append([shop.closed("P1", "reversal", "reversed")])
     journal.verify()
-    hog.unlink()
+    small_disk.free()
     journal.append([shop.armed("P2")])
     assert FileReserve(path).whole
     journal.close()
 
 
-def test_the_log_begins_anew_where_even_the_reserve_is_used_up(shop: Shop, path: Path) -> None:
+def test_the_log_begins_anew_where_even_the_reserve_is_used_up(shop: Shop, path: Path, small_disk: SmallDisk) -> None:
     """A debt is tried for days on a disk that stays full: far more is written than the reserve has room for."""
     journal = SqliteJournal.open(path)
     journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "unknown"), shop.owed("P1")])
-    filled(path.parent)
+    small_disk.fill()
     written_octets = 0
     while written_octets < 3 * RESERVE_OCTETS:
         journal.append([shop.tried("P1", "reversal", "reversing")])
-        written_octets += 3 * PIECE_OCTETS  # entry, debt and counter lie on a page each
+        written_octets += 3 * 4096  # entry, debt and counter lie on a page each
     journal.append([shop.closed("P1", "reversal", "reversed")])
     assert journal.open_debts() == []
     journal.close()
 
 
 @pytest.mark.parametrize("row", ["offline_advice", "deferred_advice"])
-def test_an_advice_without_an_intent_before_it_is_refused_like_a_sale(shop: Shop, path: Path, row: str) -> None:
+def test_an_advice_is_refused_like_a_sale(shop: Shop, path: Path, small_disk: SmallDisk, row: str) -> None:
     journal = SqliteJournal.open(path)
     journal.append([shop.armed("P1")])
-    hog = filled(path.parent)
+    small_disk.fill()
     FileReserve(path).release()
-    filled(path.parent)
+    small_disk.fill()
     advice = shop.owed("P1", row)
     with pytest.raises(SpaceGone):
         journal.append([advice])
-    hog.unlink()
+    small_disk.free()
     journal.append([advice])
     assert [debt.row for debt in journal.open_debts()] == [row]
     journal.close()
@@ -135,12 +122,12 @@ def test_a_sale_that_fills_the_disk_leaves_the_reserve_alone(shop: Shop, path: P
     journal.close()
 
 
-def test_a_terminal_starts_on_a_full_disk_and_ends_what_was_begun(shop: Shop, path: Path) -> None:
+def test_a_journal_opens_on_a_full_disk(shop: Shop, path: Path, small_disk: SmallDisk) -> None:
     journal = SqliteJournal.open(path)
     journal.append([shop.armed("P1")])
     journal.append([shop.sale("P1")])
     journal.close()
-    filled(path.parent)
+    small_disk.fill()
     journal = SqliteJournal.open(path)
     journal.append([shop.decided("P1", "unknown")])
     journal.append([shop.owed("P1")])
@@ -149,12 +136,12 @@ def test_a_terminal_starts_on_a_full_disk_and_ends_what_was_begun(shop: Shop, pa
     journal.close()
 
 
-def test_an_empty_append_is_a_trial_of_the_disk(shop: Shop, path: Path) -> None:
+def test_an_empty_append_is_a_trial_of_the_disk(shop: Shop, path: Path, small_disk: SmallDisk) -> None:
     journal = SqliteJournal.open(path)
     assert journal.append([]) == ()
-    filled(path.parent)
+    small_disk.fill()
     FileReserve(path).release()
-    filled(path.parent)
+    small_disk.fill()
     with pytest.raises(SpaceGone):
         journal.append([])
     assert list(journal.records()) == []

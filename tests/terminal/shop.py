@@ -185,6 +185,7 @@ class Shop:
     followed: list[Timestamp] = field(default_factory=list)
     disk_full: bool = False  # it takes nothing at all and does not say why
     disk_takes_ms: int = 0  # what the writer measures
+    trials: int = 0  # how often the disk was tried with nothing to store
     disk_slow: bool = False  # what was written is reported only by `disk_catches_up`
     _tickets: int = 0
     _timers: dict[str, int] = field(default_factory=dict)
@@ -259,6 +260,7 @@ class Shop:
                 pass
 
     def _append(self, pending: tuple[Pending, ...]) -> None:
+        self.trials += not pending
         if self.disk_full:
             self._events.append(NotRecorded(pending, "disk full"))
             return

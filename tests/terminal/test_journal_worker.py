@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from taptill.clock import MachineTime
 from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
@@ -34,7 +35,7 @@ def _armed(payment_ref: str) -> tuple[Pending, ...]:
 def _events_of(journal: SqliteJournal, *groups: tuple[Pending, ...]) -> list[Event]:
     """What the worker reports when all groups wait for it at once."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    worker = JournalWorker(JournalWriter(journal, events.put))
+    worker = JournalWorker(JournalWriter(journal, events.put, MachineTime()))
     for group in groups:
         worker.append(group)
     worker.stop()

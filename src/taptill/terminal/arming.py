@@ -56,7 +56,7 @@ def _answer_again(desk: Desk, asked: ArmRequested, payment_ref: str) -> Answer:
 
 def _refusal(desk: Desk, asked: ArmRequested) -> str | None:
     if desk.storage_fault:
-        return "journal-not-writable"
+        return desk.storage_reason
     if desk.at_counter is not None:
         return "counter-busy"
     if not 0 < asked.amount_minor <= AMOUNT_MINOR_MAX:
@@ -113,4 +113,4 @@ def cancelled(desk: Desk, payment_ref: str) -> list[Effect]:
 def not_armed(desk: Desk, payment_ref: str) -> list[Effect]:
     """The arming could not be stored: the payment does not exist, and its number is free again."""
     desk.counters = replace(desk.counters, next_payment=desk.counters.next_payment - 1)
-    return _answers(desk, payment_ref, None, "journal-not-writable")
+    return _answers(desk, payment_ref, None, desk.storage_reason)

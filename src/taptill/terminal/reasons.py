@@ -32,6 +32,7 @@ _ANOTHER_WAY = ("请换卡、手机支付、扫码或现金", "use another card,
 _TAP_AGAIN = ("请重新出示卡片", "hold the card to the reader again")
 _NOTHING_CHARGED = ("未扣款，请重试", "nothing was charged, try again")
 _ASKING = ("请勿重复支付，结果马上揭晓", "do not pay again, the result is on its way")
+_NO_PAYMENTS = Texts("终端暂停收款，未扣款", "no payments here for now, nothing was charged")
 _BAD_DATA = _same("卡片数据异常", "the card's data make no sense", *_ANOTHER_WAY)
 _NOT_GENUINE = _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY)
 
@@ -47,8 +48,22 @@ REASONS: dict[str, Reason] = {
     "card-lost": _same("卡片移开过早", "the card left too early", *_TAP_AGAIN),
     "try again": _same("未读到卡片", "the card was not read", *_TAP_AGAIN),
     "reader-lost": _same("读卡器断开", "the reader went away", "请检查读卡器后重试", "check the reader and try again"),
-    "journal-not-writable": _same(
-        "终端存储故障，未扣款", "the terminal cannot store, nothing was charged", "请联系技术人员", "call a technician"
+    "journal-not-writable": Reason(
+        Texts("此终端暂停收款：存储故障", "no payments here for now: this terminal cannot store"),
+        _NO_PAYMENTS,
+        Texts("请联系技术人员", "call a technician"),
+    ),
+    "disk-full": Reason(
+        Texts("此终端暂停收款：磁盘已满", "no payments here for now: the disk of this terminal is full"),
+        _NO_PAYMENTS,
+        Texts("请清理磁盘空间，之后自动恢复", "free space on it, it goes on by itself"),
+    ),
+    "disk-slow": Reason(
+        Texts("此终端暂停收款：存储过慢", "no payments here for now: the disk of this terminal is too slow"),
+        _NO_PAYMENTS,
+        Texts(
+            "恢复后自动继续；若反复出现请更换存储卡", "it goes on by itself; if it comes back, replace the memory card"
+        ),
     ),
     "counter-busy": _same(
         "柜台还有一笔未结束", "another payment is at the counter", "请先完成或取消它", "finish or cancel it first"
@@ -70,12 +85,49 @@ REASONS: dict[str, Reason] = {
     "asking-the-bank": _same("正在向银行查询结果", "asking the bank for the result", *_ASKING),
     "not-sent": _same("网络不通，交易未发出", "no network, nothing was sent", *_NOTHING_CHARGED),
     "query": _same("未扣款，将自动撤销", "not paid, it will be undone", "可以重新付款", "it is safe to pay again"),
+    "not-proven": _same(
+        "结果无法确认", "the result cannot be proven", "请联系收单机构核实", "ask the acquirer about it"
+    ),
     "partial-approval-not-confirmed": _same(
         "银行只承兑部分金额，将撤销", "the bank offered only a part, it will be undone", *_ANOTHER_WAY
     ),
     "host-unreachable": _same("网络不通，联机授权暂不可用", "the bank cannot be reached", *_ANOTHER_WAY),
     "host-refuses": _same(
         "收单机构拒绝本终端", "the acquirer refuses this terminal", "请联系收单机构", "call the acquirer"
+    ),
+    "operator": _same("人工核实：未付款", "checked by hand: not paid", "可以重新付款", "it is safe to pay again"),
+    "operator-unknown": _same(
+        "本终端不认识此操作员",
+        "this operator is not known here",
+        "请在配置中登记公钥",
+        "add the public key to the config",
+    ),
+    "signature-wrong": _same(
+        "签名不符", "the signature does not fit", "请用登记的密钥重新签名", "sign again with the key in the config"
+    ),
+    "statement-for-another-terminal": _same(
+        "该声明属于另一台终端", "the statement is for another terminal", "请在那台终端提交", "offer it to that terminal"
+    ),
+    "target-not-parked": _same(
+        "该项不需人工处理", "nothing here waits for an operator", "请先查看其状态", "look at it with: taptill why"
+    ),
+    "statement-stale": _same(
+        "声明已过期：该项后来又被搁置",
+        "the statement is about an earlier refusal",
+        "请核对后重新签名",
+        "look at it again and sign anew",
+    ),
+    "decision-impossible": _same(
+        "该项不能这样决定",
+        "this cannot be decided so",
+        "债务：send again、settled；交易：paid、not paid",
+        "a debt: send again, settled; a transaction: paid, not paid",
+    ),
+    "reason-holds-a-card-number": _same(
+        "理由中像有卡号", "the reason seems to hold a card number", "请只写掩码卡号", "write the masked number only"
+    ),
+    "disposition-not-stored": _same(
+        "决定未能存储", "the decision could not be stored", "请处理后重新提交", "see to that and offer it again"
     ),
     "offline": _same("已脱机批准", "approved offline", "联网后自动上送", "sent to the bank when it is back"),
     "card-declined": _same("卡片拒绝交易", "the card declined", *_ANOTHER_WAY),

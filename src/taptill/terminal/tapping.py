@@ -54,6 +54,8 @@ def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
         return []  # nobody waits for a card, or the payment is just being cancelled
     if seen.presentation.cards_in_field > 1:
         return [Tell(payment.payment_ref, payment.state.value, "one-card-only")]
+    if desk.storage_fault:
+        return [Tell(payment.payment_ref, payment.state.value, desk.storage_reason)]
     if desk.health() is HostHealth.CONNECTING:
         # Which batch is the host's is not known yet (DESIGN 5.4); the card has to come again.
         desk.waits_for_link = payment.payment_ref
@@ -118,7 +120,7 @@ def _judged(desk: Desk, done: CardDone) -> list[Effect]:
         return _act(desk, done, _judge(desk, done.card))
     except KeyStoreError as error:
         again = desk.storage_failed(error, STORE_TIMER)
-        return [*again, *_act(desk, done, TapAgain("journal-not-writable"))]
+        return [*again, *_act(desk, done, TapAgain(desk.storage_reason))]
     except (UnusableCardNumber, ComposeError, MalformedMessage):
         # What the card gave makes no message: it costs this customer one more try, and the terminal nothing.
         return _act(desk, done, TapAgain("card-data-malformed"))

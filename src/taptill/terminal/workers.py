@@ -19,7 +19,7 @@ from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.errors import TapTillError
-from taptill.journal.port import ImpossibleEntry, Journal, JournalError, Pending
+from taptill.journal.port import ImpossibleEntry, Journal, JournalError, Pending, Record, SpaceGone
 from taptill.receipt.compose import compose
 from taptill.receipt.escpos import render_escpos
 from taptill.receipt.facts import Language, ReceiptFacts
@@ -82,26 +82,49 @@ class PrinterDesk(Protocol):
         """Never blocks; `Printed` is posted later."""
 
 
-class JournalWriter:
-    """Appends on behalf of the loop, with one commit and one sync for all that waits."""
+class Stopwatch(Protocol):
+    def monotonic_us(self) -> int: ...
 
-    def __init__(self, journal: Journal, post: Callable[[Event], None]) -> None:
+
+class JournalWriter:
+    """Appends on behalf of the loop, with one commit and one sync for all that waits, and says how long that took.
+    `copied` hears of everything stored, and never blocks."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        post: Callable[[Event], None],
+        clock: Stopwatch,
+        copied: Callable[[tuple[Pending, ...], Sequence[Record]], None] | None = None,
+    ) -> None:
         self._journal = journal
         self._post = post
+        self._clock = clock
+        self._copied = copied
 
     def write(self, groups: Sequence[tuple[Pending, ...]]) -> None:
-        """What the journal refuses is the fault of one group, and costs the others nothing."""
-        pending = tuple(item for group in groups for item in group)
-        if not pending:
+        """What the journal refuses is the fault of one group, and costs the others nothing. An empty group is a trial
+        of the disk; beside others it has nothing to add."""
+        if not groups:
             return
+        pending = tuple(item for group in groups for item in group)
         try:
-            self._post(Recorded(pending, self._journal.append(pending)))
+            recorded = self._stored(pending)
         except Exception as error:
-            if len(groups) > 1 and not _is_the_disks_fault(error):
+            if len(groups) > 1 and not _is_everybodys_fault(error):
                 for group in groups:
                     self.write([group])
             else:
                 self._post(_not_written(pending, error))
+        else:
+            self._post(recorded)
+            if self._copied is not None:
+                self._copied(pending, recorded.records)
+
+    def _stored(self, pending: tuple[Pending, ...]) -> Recorded:
+        began_us = self._clock.monotonic_us()
+        records = self._journal.append(pending)
+        return Recorded(pending, records, (self._clock.monotonic_us() - began_us) // 1_000)
 
     def checkpoint(self) -> None:
         """Its failure is told in the log only: whatever is wrong with the disk shows at the next entry."""
@@ -133,7 +156,7 @@ class JournalWorker:
             while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
                 batch.append(self._inbox.get())
             stopping = None in batch
-            self._write([group for group in batch if group])
+            self._write([group for group in batch if group is not None])
 
     def _take(self) -> tuple[Pending, ...] | None:
         """The next to write. A quiet moment is used to empty the log file, and with it the last trace of envelopes."""
@@ -155,9 +178,14 @@ class JournalWorker:
 def _not_written(pending: tuple[Pending, ...], error: Exception) -> Event:
     if _is_the_disks_fault(error):
         log.error("journal: %s", error)
-        return NotRecorded(pending, str(error))
+        return NotRecorded(pending, str(error), isinstance(error, SpaceGone))
     log.error("journal: a fault of this program", exc_info=error)
     return ProgramFault(f"the journal refuses an entry: {error}")
+
+
+def _is_everybodys_fault(error: Exception) -> bool:
+    """A full disk may have room for what is ended, where it has none for what begins."""
+    return _is_the_disks_fault(error) and not isinstance(error, SpaceGone)
 
 
 def _is_the_disks_fault(error: Exception) -> bool:
