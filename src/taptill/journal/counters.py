@@ -45,14 +45,14 @@ def counters_after(counters: Counters, entry: AnyEntry, open_stans: Container[in
     """`open_stans` are those of the batch that is current after the entry."""
     match entry:
         case PaymentArmed():
-            return replace(counters, next_payment=counters.next_payment + 1)
+            return Counters(counters.batch, counters.next_stan, counters.next_key_counter, counters.next_payment + 1)
         case BatchOpened(batch=batch, next_stan=next_stan):
             return _moved(counters, batch, next_stan, counters.next_key_counter, open_stans)
         case ExchangeIntended() | LinkIntended() | DebtOwed():
             used = max(counters.next_key_counter, entry.key_counter + 1)
             stan = takes_stan(entry)
             if stan is None or entry.batch != counters.batch:
-                return replace(counters, next_key_counter=used)
+                return Counters(counters.batch, counters.next_stan, used, counters.next_payment)
             return _moved(counters, counters.batch, _later(counters.next_stan, stan_after(stan)), used, open_stans)
     return counters
 

@@ -138,8 +138,21 @@ def _payment(row: PaymentRow | None, seq: int, entry: e.PaymentEntry) -> Payment
     masked_pan, reader = row.masked_pan, row.reader
     if isinstance(entry, e.ExchangeIntended | e.TransactionDecided | e.DebtOwed):
         masked_pan, reader = entry.masked_pan or masked_pan, entry.reader or reader
-    return replace(
-        row, state=entry.state, masked_pan=masked_pan, reader=reader, changed_at_ms=entry.at_ms, last_seq=seq
+    return PaymentRow(  # field by field: every append comes through here, and `replace` takes three times as long
+        payment_ref=row.payment_ref,
+        client_ref=row.client_ref,
+        state=entry.state,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        approved_minor=row.approved_minor,
+        masked_pan=masked_pan,
+        reader=reader,
+        opened_at_ms=row.opened_at_ms,
+        changed_at_ms=entry.at_ms,
+        first_seq=row.first_seq,
+        last_seq=seq,
+        refunded_minor=row.refunded_minor,
+        idempotency_key=row.idempotency_key,
     )
 
 

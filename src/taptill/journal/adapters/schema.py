@@ -108,6 +108,9 @@ ADDED: dict[int, tuple[str, ...]] = {
         batch INTEGER NOT NULL,
         head BLOB NOT NULL CHECK (length(head) = 32)
     ) STRICT""",
+        # Asked only when the terminal starts, and each cost every append a page of the log.
+        "DROP INDEX payment_open",
+        "DROP INDEX act_open",
     ),
 }
 
