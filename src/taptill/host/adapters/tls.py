@@ -244,14 +244,19 @@ class TlsLink:
             self._perform(self._session.connection_lost(resolved.reason, self._now_us()))
             return
         connection = TlsConnection(
-            resolved.addresses, self._context, self._server_name, self._selector, self._refuse_dates
+            resolved.addresses,
+            self._context,
+            self._server_name,
+            self._selector,
+            lambda handshaken: self._refuse_dates(handshaken, resolved.endpoint),
         )
         self._connection = connection
         self._happened(connection, connection.start())
 
-    def _refuse_dates(self, connection: ssl.SSLSocket) -> str:
+    def _refuse_dates(self, connection: ssl.SSLSocket, endpoint: str) -> str:
         trusted = self._context.get_ca_certs(binary_form=True)
-        return date_refusal(verified_chain(connection), trusted, self._clock.surely_past())
+        refusal = date_refusal(verified_chain(connection), trusted, self._clock.surely_past())
+        return f"{refusal} ({endpoint})" if refusal else ""
 
 
 def parse_endpoint(url: str) -> tuple[str, int]:
