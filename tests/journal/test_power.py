@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,9 @@ for number in range(int(sys.argv[2])):
     journal.append([Pending(PaymentArmed(at_ms=at, trust=1, payment_ref=f"P{at}", state="armed", client_ref="",
         amount_minor=at, currency="CNY", request_digest="", expires_at_ms=0))])
     os.write(1, b"%d\\n" % at)
+    if number % 5 == 4 and len(sys.argv) > 3:
+        journal.checkpoint()
+        os.write(1, b"checkpoint\\n")
 """
 ROUNDS = 5
 FOREVER = "1000000"
@@ -53,24 +57,34 @@ def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
 
 def test_an_append_is_exactly_one_sync(path: Path, tmp_path: Path) -> None:
     """Seen by the kernel, between the lines the writer prints after each append."""
+    syncs = [syncs for line, syncs in syncs_before_lines(path, tmp_path, "20") if line != "checkpoint"]
+    assert syncs[1:] == [1] * 19  # the first append begins a new log, whose head is synced as well
+
+
+def test_the_first_append_after_a_checkpoint_is_one_sync_too(path: Path, tmp_path: Path) -> None:
+    """The head of the new log is synced in the idle moment that empties the old one."""
+    syncs = syncs_before_lines(path, tmp_path, "20", "with checkpoints")
+    assert [line for line, _ in syncs].count("checkpoint") == 4
+    assert [count for line, count in syncs if line != "checkpoint"][1:] == [1] * 19
+
+
+def syncs_before_lines(path: Path, tmp_path: Path, *arguments: str) -> list[tuple[str, int]]:
     strace = which("strace")
     trace = tmp_path / "trace"
     if strace is None or subprocess.run([strace, "-o", str(trace), "true"], capture_output=True).returncode != 0:
         pytest.skip("strace may not trace here")
     SqliteJournal.open(path).close()
     calls = "trace=fdatasync,fsync,sync_file_range,msync,write"
-    command = [strace, "-f", "-e", calls, "-o", str(trace), sys.executable, "-c", WRITER, str(path), "20"]
+    command = [strace, "-f", "-e", calls, "-o", str(trace), sys.executable, "-c", WRITER, str(path), *arguments]
     subprocess.run(command, check=True, capture_output=True)
-    told, syncs, seen = 0, [], 0
+    found, seen = list[tuple[str, int]](), 0
     for line in trace.read_text().splitlines():
         if "sync(" in line:
             seen += 1
-        elif " write(1, " in line:
-            told += 1
-            syncs.append(seen)
+        elif printed := re.search(r' write\(1, "(\w+)\\n"', line):
+            found.append((printed[1], seen))
             seen = 0
-    assert told == 20
-    assert syncs[1:] == [1] * 19  # the first append begins a new log, whose head is synced as well
+    return found
 
 
 def test_a_reader_sees_what_the_writer_has_synced(journal: SqliteJournal, shop: Shop, path: Path) -> None:

@@ -102,12 +102,19 @@ class SqliteJournal(SqliteJournalReader):
 
     def checkpoint(self) -> None:
         with declared(self._where):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+            if not busy:
+                self._begin_log()
 
     def close(self) -> None:
         with declared(self._where):
             self._connection.close()
         self._lock.close()
+
+    def _begin_log(self) -> None:
+        """A log's first commit syncs its head as well. Writing the file's first page with what it holds gets that over
+        with, so that the next append is one sync."""
+        self._connection.execute(f"PRAGMA user_version = {self._format}")
 
     def _hold_space(self, trial: bool) -> None:
         """The space for what will follow is held before anything begins (DESIGN 5.1). Raises SpaceGone."""
