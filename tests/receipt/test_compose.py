@@ -20,7 +20,7 @@ from taptill.receipt.facts import (
     ReceiptFacts,
 )
 from taptill.receipt.text import render_text
-from taptill.receipt.texts import DUPLICATE_MARK, STATE_TEXTS, TEST_MARK
+from taptill.receipt.texts import DUPLICATE_MARK, STATE_TEXTS, TEST_MARK, UNVERIFIED_TEXTS
 
 SUCCESS_WORDS = ("交易成功", "APPROVED", "VOIDED", "REFUNDED", "已退货")
 SETTLED = {"approved", "approved_offline", "deferred", "voided", "refunded", "partially_refunded"}
@@ -69,6 +69,34 @@ def test_a_state_in_which_nothing_is_settled_never_looks_like_a_sales_slip(
     text = told(facts, language)
     assert not any(word in text for word in SUCCESS_WORDS)
     assert not any(word in text for word in ("签购单", "SALES SLIP", "签名", "SIGNATURE", "本人确认"))
+
+
+@pytest.mark.parametrize("state", sorted(UNVERIFIED_TEXTS))
+@pytest.mark.parametrize(
+    ("language", "mark"),
+    [(Language.ZH, "人工确认:操作员li"), (Language.EN, "UNVERIFIED: decided by operator li")],
+)
+def test_an_operators_word_is_marked_once_and_claims_nothing_of_the_bank(
+    approved: ReceiptFacts, state: str, language: Language, mark: str
+) -> None:
+    facts = dataclasses.replace(approved, state=state, unverified_by="li", host_texts=())
+    text = told(facts, language)
+    assert text.count(mark) == 1
+    assert mark not in told(approved, language)
+    for claim in (
+        "银行已确认",
+        "本卡未被扣款",
+        "The bank confirmed",
+        "The card was not charged",
+        "交易成功",
+        "APPROVED",
+    ):
+        assert claim not in text
+
+
+def test_an_operators_name_that_is_a_card_number_is_masked(approved: ReceiptFacts) -> None:
+    facts = dataclasses.replace(approved, unverified_by="6228000100001117")
+    assert "6228000100001117" not in told(facts)
 
 
 def test_the_slip_names_everything_a_dispute_needs(approved: ReceiptFacts) -> None:

@@ -104,9 +104,9 @@ def _owed(document: dict[str, Any]) -> Iterator[str]:
     if not debts:
         yield "Nothing is owed."
     for debt in debts:
-        times = "once" if debt["attempts"] == 1 else f"{debt['attempts']} times"
-        age_s = debt["age_ms"] // 1000
-        yield f"{debt['debt']} ({debt['row']}), {debt['state']}, owed for {age_s} s, tried {times}:"
+        tries, age_s = debt["attempts"], debt["age_ms"] // 1000
+        tried = f", tried {tries} {'time' if tries == 1 else 'times'}" if tries else ""
+        yield f"{debt['debt']} ({debt['row']}), {debt['state']}, owed for {age_s} s{tried}:"
         yield from _both(debt["why"])
 
 
