@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -42,9 +43,10 @@ class Machine:
         self.path = self.disk.boot() / "journal.db"
         return SqliteJournal.open(self.path, lambda _: self.disk.reserve)
 
-    def plan_cut(self, after: int, value: int) -> None:
+    def plan(self, after: int, kind: Kind, value: int) -> None:
+        """So many operations from now."""
         nth = self.faults.counts[Point.DISK] + after
-        self.faults._at[Point.DISK, nth] = Fault(Point.DISK, nth, Kind.POWER_CUT, value)
+        self.faults._at[Point.DISK, nth] = Fault(Point.DISK, nth, kind, value)
 
     def sell(self, journal: SqliteJournal, ref: str) -> int:
         """Entries that were acknowledged before power or disk failed."""
@@ -164,7 +166,7 @@ def test_a_cut_at_any_operation_of_a_checkpoint_loses_nothing(machine: Machine) 
         journal = machine.open()
         assert journal.verify().count == acknowledged
         acknowledged += machine.sell(journal, f"P{nth}")
-        machine.plan_cut(nth % 6, value=nth)
+        machine.plan(nth % 6, Kind.POWER_CUT, nth)
         journal.checkpoint()
         assert machine.disk.dead
         journal.close()
@@ -202,6 +204,43 @@ def test_an_error_at_any_operation_is_a_journal_error_and_loses_nothing(machines
     assert refused == nth + 1
 
 
+def test_what_a_failed_sync_left_out_stays_lost(machines: Machines) -> None:
+    left = set()
+    for seed in VALUES:
+        machine = machines.new(at_operation(1, Kind.IO_ERROR), has_journal=False, seed=seed)
+        file = open_file(machine.disk.boot() / "file")
+        file.xWrite(b"octets", 0)
+        with pytest.raises(apsw.IOError):
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        left.add(machine.disk.image().files)
+    assert left == {(("file", b""),), (("file", b"octets"),)}
+
+
+def test_a_truncation_is_a_change_like_a_write(machines: Machines) -> None:
+    machine = machines.new(at_operation(2, Kind.POWER_CUT, 1), has_journal=False)
+    file = open_file(machine.disk.boot() / "file")
+    file.xWrite(b"octets", 0)
+    file.xSync(apsw.SQLITE_SYNC_NORMAL)
+    file.xTruncate(2)
+    assert machine.disk.dead
+    assert machine.disk.image().files in {(("file", b"octets"),), (("file", b"oc"),)}
+
+
+def test_a_removal_that_was_to_be_synced_may_not_have_been_when_power_fails_in_it(machines: Machines) -> None:
+    left = set()
+    for value in VALUES:
+        machine = machines.new(at_operation(2, Kind.POWER_CUT, value), has_journal=False)
+        path = machine.disk.boot() / "file"
+        file = open_file(path)
+        file.xWrite(b"octets", 0)
+        file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        machine.disk.remove("file", durably=True)
+        path.unlink()
+        left.add(machine.disk.image().files)
+    assert left == {(), (("file", b"octets"),)}
+
+
 def test_an_error_is_not_printed(machines: Machines, capfd: pytest.CaptureFixture[str]) -> None:
     machine = machines.new(at_operation(0, Kind.IO_ERROR))
     journal = machine.open()
@@ -211,12 +250,13 @@ def test_an_error_is_not_printed(machines: Machines, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_on_a_full_disk_a_begun_sale_is_ended_and_no_other_begins(machines: Machines) -> None:
-    begun = machines.operations_of_a_sale() * 2 // 3
-    machine = machines.new(at_operation(begun, Kind.FULL, 60_000))
+def test_on_a_full_disk_a_begun_sale_is_ended_and_no_other_begins(machine: Machine) -> None:
     journal = machine.open()
-    assert machine.sell(journal, "P1") == SALE_ENTRIES
-    assert machine.faults.struck
+    journal.append([machine.shop.armed("P1"), machine.shop.sale("P1")])
+    machine.plan(0, Kind.FULL, 60_000)
+    journal.append([machine.approved("P1")])
+    assert machine.disk.space.is_full()
+    assert not machine.disk.reserve.whole
     assert machine.sell(journal, "P2") == 0
     machine.agenda.now_us += 60_000_000
     assert machine.sell(journal, "P3") == SALE_ENTRIES
@@ -256,14 +296,26 @@ def test_the_reserve_gives_its_room_once(machine: Machine) -> None:
 
 
 def test_syncs_take_time_and_more_of_it_while_the_disk_is_slow(machines: Machines) -> None:
-    machine = machines.new(at_operation(0, Kind.SLOW, 100))
+    machine = machines.new(at_operation(1, Kind.SLOW, 100), has_journal=False)
+    file = open_file(machine.disk.boot() / "file")
+    for took_us, then_us in ((SYNC_US, 0), (SLOW_SYNC_US, 99_999), (SLOW_SYNC_US, 1), (SYNC_US, 0)):
+        file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        assert machine.disk.take_busy_us() == took_us
+        assert machine.disk.take_busy_us() == 0
+        machine.agenda.now_us += then_us
+
+
+def test_waiting_for_another_connection_takes_virtual_time_only(machine: Machine) -> None:
     journal = machine.open()
-    journal.append([machine.shop.armed("P1")])  # the first of a log: its head is synced as well
-    assert machine.disk.take_busy_us() == 2 * SLOW_SYNC_US
-    machine.agenda.now_us += 100_000
-    journal.append([machine.shop.armed("P2")])
-    assert machine.disk.take_busy_us() == SYNC_US
-    assert machine.disk.take_busy_us() == 0
+    other = apsw.Connection(str(machine.path))
+    other.execute("BEGIN IMMEDIATE")
+    began_s = time.monotonic()
+    with pytest.raises(JournalError, match="another program holds it"):
+        journal.append([machine.shop.armed("P1")])
+    assert time.monotonic() - began_s < 1
+    assert machine.disk.take_busy_us() > 4_000_000
+    other.close()
+    journal.close()
 
 
 def test_nothing_of_a_dead_boot_reaches_the_next(machine: Machine) -> None:
@@ -315,6 +367,7 @@ def test_the_same_faults_leave_the_same_octets(machines: Machines) -> None:
 
 
 def left_by(machines: Machines, seed: int) -> object:
+    apsw.randomness(4)  # some other use of SQLite in this process
     faults = [*at_operation(9, Kind.IO_ERROR), *at_operation(25, Kind.POWER_CUT, 3), *at_operation(50, Kind.FULL, 1)]
     machine = machines.new(faults, seed=seed)
     images = []
@@ -364,7 +417,7 @@ def test_a_disk_is_changed_only_while_its_power_is_off(machine: Machine) -> None
 def test_one_disk_is_in_use_at_a_time_and_the_end_of_it_shows_nowhere(directory: Path) -> None:
     before = apsw.vfs_names()
     first, second = Machine(directory / "first").disk, Machine(directory / "second").disk
-    first.boot()
+    still_open = open_file(first.boot() / "file")
     with pytest.raises(RuntimeError, match="still in use"):
         second.boot()
     first.close()
@@ -372,3 +425,14 @@ def test_one_disk_is_in_use_at_a_time_and_the_end_of_it_shows_nowhere(directory:
     second.close()
     assert apsw.vfs_names() == before
     assert list(directory.glob("*/*")) == []
+    still_open.xWrite(b"nowhere", 0)
+    still_open.xClose()
+
+
+def test_sqlite_is_random_again_after_the_end_of_a_disk(machines: Machines) -> None:
+    drawn = set()
+    for _ in range(2):
+        machines.new(seed=1).open().close()
+        machines.close()
+        drawn.add(apsw.randomness(8))
+    assert len(drawn) == 2

@@ -85,7 +85,13 @@ def test_a_new_file_may_be_missing_until_it_was_synced(tmp_path: Path) -> None:
     file = new_file(files, "new", b"1")
     assert names_left(files) == {(), ("new",)}
     file.sync()
-    files.synced(file)
+    assert names_left(files) == {("new",)}
+
+
+def test_a_synced_directory_names_all_its_files(tmp_path: Path) -> None:
+    files = DiskDirectory(tmp_path)
+    new_file(files, "new")
+    files.remove("another", durably=True)
     assert names_left(files) == {("new",)}
 
 
@@ -111,9 +117,18 @@ def test_a_file_made_in_place_of_a_removed_one_is_one_of_both_or_none(tmp_path: 
     new = new_file(files, "log", b"new")
     left = {files.after_cut(Fate.drawn(Random(value))).get("log") for value in VALUES}
     assert left == {b"old", b"new", b"", None}
+    files.remove("log", durably=False)
+    assert files.after_cut(NOTHING) == {"log": b"old"}
+    files.opened(new)
     new.sync()
-    files.synced(new)
     assert files.after_cut(NOTHING) == {"log": b"new"}
+
+
+def test_a_file_made_and_removed_at_once_leaves_nothing(tmp_path: Path) -> None:
+    files = DiskDirectory(tmp_path)
+    new_file(files, "new")
+    files.remove("new", durably=False)
+    assert files.after_cut(NOTHING) == files.after_cut(EVERYTHING) == {}
 
 
 def test_a_file_that_was_put_there_behind_the_back_of_sqlite_counts_as_it_is(tmp_path: Path) -> None:
@@ -121,6 +136,6 @@ def test_a_file_that_was_put_there_behind_the_back_of_sqlite_counts_as_it_is(tmp
     files = DiskDirectory(tmp_path)
     new_file(files, "journal.new", b"not synced")
     (tmp_path / "journal.new").rename(tmp_path / "journal")
-    assert files.after_cut(NOTHING) == {"journal": b"not synced"}
+    assert files.after_cut(NOTHING) == files.after_cut(EVERYTHING) == {"journal": b"not synced"}
     (tmp_path / "journal.new").write_bytes(b"another")
     assert files.find("journal.new").after_cut(NOTHING) == b"another"

@@ -147,8 +147,6 @@ class Disk:
             return
         self.busy_us += SLOW_SYNC_US if self._agenda.now_us < self._slow_until_us else SYNC_US
         file.sync()
-        if not file.entered and self._files is not None:
-            self._files.synced(file)
 
     def remove(self, name: str, durably: bool) -> None:
         cut = self._struck(name)

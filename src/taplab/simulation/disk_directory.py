@@ -37,11 +37,6 @@ class DiskDirectory:
     def opened(self, file: DiskFile) -> None:
         self._files[file.name] = file
 
-    def synced(self, file: DiskFile) -> None:
-        """`file` was synced for the first time."""
-        file.entered = True
-        self._removed.pop(file.name, None)
-
     def remove(self, name: str, durably: bool) -> None:
         """`durably`: the directory is synced, with all that was done in it."""
         file = self._files.pop(name, None)

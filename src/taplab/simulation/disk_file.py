@@ -60,7 +60,8 @@ class DiskFile:
         self.length = length
 
     def sync(self) -> None:
-        """What was asked for is durable."""
+        """What was asked for is durable, and so is the file's name."""
+        self.entered = True
         for offset, octets in self._changes:
             _change(self._durable, offset, octets)
         self._settled()
