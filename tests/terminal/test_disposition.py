@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import apsw
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -28,12 +29,15 @@ from tests.terminal.test_payment import assert_states_fold
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.host.exchange import Verdict
 from taptill.journal import entries as e
+from taptill.journal.adapters.migration import migrate
+from taptill.journal.adapters.schema import provision
 from taptill.journal.disposition import DECISIONS, parking_of, read_offer, statement_text
 from taptill.receipt.compose import compose
 from taptill.receipt.facts import Language, Line
 from taptill.settlement.totals import totals
 from taptill.terminal.effects import Answer
 from taptill.terminal.events import DispositionOffered
+from taptill.terminal.reasons import REASONS
 
 
 @pytest.fixture
@@ -235,6 +239,25 @@ def test_a_word_that_could_not_be_stored_was_not_said(shop: Shop) -> None:
     assert stored(shop) == []
     assert dispose(shop, f"{ref}/1", "paid").refusal is None
     assert shop.state(ref) == "approved"
+
+
+def test_a_journal_of_the_format_before_holds_no_decision_and_says_what_to_do(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "journal.sqlite"))
+    connection.execute("PRAGMA journal_mode = wal").fetchall()
+    provision(connection, 1)
+    connection.close()
+    shop = new_shop(tmp_path)
+    ref = parked_sale(shop)
+    assert dispose(shop, f"{ref}/1", "paid").refusal == "journal-format-too-old"
+    assert shop.state(ref) == "parked"
+    assert not shop.desk.storage_fault
+    assert "taptill journal migrate" in REASONS["journal-format-too-old"].next_step.en
+    shop.power_cut()
+    migrate(tmp_path / "journal.sqlite")
+    shop.open()
+    assert dispose(shop, f"{ref}/1", "paid").refusal is None
+    assert shop.state(ref) == "approved"
+    shop.power_cut()
 
 
 SCENES = st.sampled_from(["sale", "reversal", "offline", "deferred", "approved", "declined"])

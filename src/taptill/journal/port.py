@@ -188,6 +188,10 @@ class Verified:
 class JournalReader(Protocol):
     """Reading beside a running writer. Raises JournalError."""
 
+    @property
+    def format(self) -> int:
+        """The format the journal is read and written in (journal/formats)."""
+
     def records(self, payment_ref: str | None = None) -> Iterator[Record]: ...
 
     def payment(self, payment_ref: str) -> PaymentRow | None: ...

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from taptill.journal import entries as e
 from taptill.journal.disposition import SEND_AGAIN, parking_of, refusal_of
+from taptill.journal.formats import is_known
 from taptill.journal.port import Pending
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Answer, Append, Effect
 from taptill.terminal.events import DispositionOffered
 
 NOT_STORED = "disposition-not-stored"
+FORMAT_TOO_OLD = "journal-format-too-old"
 
 
 def offered(desk: Desk, event: DispositionOffered) -> list[Effect]:
@@ -42,6 +44,8 @@ def offered(desk: Desk, event: DispositionOffered) -> list[Effect]:
         statement=offer.text,
         signature=offer.signature.lower(),
     )
+    if not is_known(entry, desk.journal.format):
+        return [Answer(event.ticket, shown_ref, FORMAT_TOO_OLD)]
     desk.tickets[statement.target] = [event.ticket]
     return [Append((Pending(desk.with_state(entry)),))]
 

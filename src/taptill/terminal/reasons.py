@@ -126,6 +126,12 @@ REASONS: dict[str, Reason] = {
     "reason-holds-a-card-number": _same(
         "理由中像有卡号", "the reason seems to hold a card number", "请只写掩码卡号", "write the masked number only"
     ),
+    "journal-format-too-old": _same(
+        "交易日志为旧格式，存不下此决定",
+        "the journal's format is too old to hold a decision",
+        "请停止终端并运行 taptill journal migrate",
+        "stop the terminal and run: taptill journal migrate",
+    ),
     "disposition-not-stored": _same(
         "决定未能存储", "the decision could not be stored", "请处理后重新提交", "see to that and offer it again"
     ),
