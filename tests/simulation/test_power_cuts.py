@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -24,7 +23,6 @@ CUTS_IN_A_ROW = 50  # over one journal; verifying it after each cut takes longer
 OPERATIONS_MAX = 40  # between the first append of a boot and its cut
 GROUP_MAX = 3
 CONTROL_CUTS = 300
-MEMORY_DISK = Path("/dev/shm")
 
 
 class Cutter(Faults):
@@ -58,19 +56,6 @@ class Rig:
 
     def cut_soon(self) -> None:
         self.cutter.cut_after(self.random.randrange(OPERATIONS_MAX), self.random.getrandbits(32))
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as path:
-        yield Path(path)
-
-
-@pytest.fixture(scope="module")
-def empty_journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("empty") / "journal.db"
-    SqliteJournal.open(path).close()
-    return path.read_bytes()
 
 
 def append_until_the_cut(rig: Rig, journal: SqliteJournal, walk: Walk, first_payment: int) -> tuple[int, int]:
