@@ -174,6 +174,14 @@ def test_on_a_full_disk_files_grow_only_into_room_that_was_given_up(machine: Mac
     assert machine.disk.space.take_room(1)
 
 
+def test_power_fails_on_a_full_disk_as_well(machines: Machines) -> None:
+    machine = machines.new(at_operation(0, Kind.POWER_CUT), has_journal=False)
+    file = open_file(machine.disk.boot() / "file")
+    machine.disk.space.fill(1)
+    file.xWrite(b"grows", 0)
+    assert machine.disk.dead
+
+
 def test_the_reserve_gives_its_room_once(machine: Machine) -> None:
     machine.disk.boot()
     reserve, space = machine.disk.reserve, machine.disk.space

@@ -126,7 +126,7 @@ class Disk:
     def write(self, file: DiskFile, offset: int, octets: bytes) -> None:
         cut = self._struck(file.name)
         grows_by = offset + len(octets) - file.length
-        if grows_by > 0:
+        if grows_by > 0 and cut is None:
             self.space.grow(grows_by)
         file.write(offset, octets)
         self._cut_by(cut)
