@@ -28,16 +28,18 @@ def is_full(error: Exception) -> bool:
 
 
 class FileReserve:
-    """`<journal>.reserve`. Used by the journal's writer alone."""
+    """`<journal>.reserve`. Used by the journal's writer alone, so its size is looked up once and then known."""
 
     def __init__(self, journal: Path) -> None:
         self._path = journal.with_name(journal.name + ".reserve")
+        self._whole = self._size() == RESERVE_OCTETS
 
     @property
     def whole(self) -> bool:
-        return self._size() == RESERVE_OCTETS
+        return self._whole
 
     def release(self) -> bool:
+        self._whole = False
         if not self._size():
             return False
         with open(self._path, "r+b") as ballast:
@@ -46,6 +48,7 @@ class FileReserve:
         return True
 
     def restore(self) -> bool:
+        self._whole = False
         descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             start = min(os.fstat(descriptor).st_size, RESERVE_OCTETS - TRIAL_OCTETS)
@@ -59,6 +62,7 @@ class FileReserve:
             return False
         finally:
             os.close(descriptor)
+        self._whole = True
         return True
 
     def _size(self) -> int:
