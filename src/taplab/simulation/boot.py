@@ -112,11 +112,7 @@ class Boot:
         self.loop.attach(
             self.writes,
             SimLink(around.wires, ground.profile, keys, agenda, self.handle, watch.cut),
-            [
-                SimReader(
-                    READER_URL, around.counter, ground, agenda, faults, story, self.handle, watch.cut
-                )
-            ],
+            [SimReader(READER_URL, around.counter, ground, agenda, faults, story, self.handle, watch.cut)],
             SimPrinter(around.paper, agenda, faults, story, self.handle, watch.cut, around.renders),
         )
 

@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -22,17 +21,9 @@ from rich.table import Table
 from taplab.simulation.campaign import Tally, judge, judge_all
 from taplab.simulation.control import count_lost_rows
 from taplab.simulation.day import VISITS_A_DAY, Day, draw_day
-from taplab.simulation.explorer import (
-    ONE_PAYMENT,
-    TWO_PAYMENTS,
-    boundary_faults,
-    second_faults,
-    single_faults,
-    with_faults,
-)
+from taplab.simulation.explorer import ONE_PAYMENT, TWO_PAYMENTS, pairs_of, single_faults, with_faults
 from taplab.simulation.mutants import Mutant, hunt_all
 from taplab.simulation.shrink import shrink
-from taplab.simulation.world import Verdict
 
 MUTANT_SEEDS_MAX = 400
 CONTROL_CUTS = 400
@@ -157,19 +148,9 @@ def _explore(show: Show, jobs: int, payments: int) -> dict[str, int]:
         _add(
             explored, f"{name}, one fault", judge_all(singles, jobs, show.progress(f"{name}, one fault", len(singles)))
         )
-        pairs = _pairs(day, fine, every_operation=len(day.visits) == 1)
+        pairs = pairs_of(day, every_operation=len(day.visits) == 1)
         _add(explored, f"{name}, two faults", judge_all(pairs, jobs, show.progress(f"{name}, two faults", None)))
     return explored
-
-
-def _pairs(day: Day, fine: Verdict, every_operation: bool) -> Iterable[Day]:
-    return chain.from_iterable(
-        (
-            with_faults(day, first, second)
-            for second in second_faults(first, judge(with_faults(day, first)), every_operation)
-        )
-        for first in boundary_faults(fine)
-    )
 
 
 def _add(explored: dict[str, int], name: str, tally: Tally) -> None:

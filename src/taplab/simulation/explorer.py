@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from taplab.simulation.campaign import judge
 from taplab.simulation.day import Day, Visit
 from taplab.simulation.schedule import Fault, Kind, Point
 from taplab.simulation.world import Verdict
@@ -80,6 +81,13 @@ def second_faults(first: Fault, after_it: Verdict, every_operation: bool) -> Ite
         for nth in range(after_it.counts.get(Point.DISK, 0)):
             yield Fault(Point.DISK, nth, Kind.POWER_CUT, nth)
             yield Fault(Point.DISK, nth, Kind.IO_ERROR)
+
+
+def pairs_of(day: Day, every_operation: bool) -> Iterator[Day]:
+    """`day` with each boundary fault and each later one. Lives it once per boundary fault to see what comes later."""
+    for first in boundary_faults(judge(day)):
+        for second in second_faults(first, judge(with_faults(day, first)), every_operation):
+            yield with_faults(day, first, second)
 
 
 def with_faults(day: Day, *faults: Fault) -> Day:
