@@ -146,6 +146,8 @@ class SystemClock:
 
     def follow(self, at: Timestamp) -> None:
         if at.trust >= self._moment.at.trust:
+            if at.trust is Trust.HOST:  # entries written under a wild guess may lie in the future
+                self._floor_unix_ms = min(self._floor_unix_ms, at.unix_ms)
             self._moment = Moment(at, self._source.monotonic_us())
             if self._keeper is not None:
                 self._keeper.keep(self._moment)

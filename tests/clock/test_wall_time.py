@@ -199,3 +199,11 @@ def test_this_machine_says_what_its_kernel_says() -> None:
     assert machine.trust() in {Trust.GUESS, Trust.RTC, Trust.NTP}
     assert machine.trust() is machine.trust()
     assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_a_floor_left_by_a_wild_guess_yields_to_the_hosts_time() -> None:
+    wild_ms = NOON_MS + 3 * YEAR_MS
+    clock = SystemClock(wild_ms, Machine(NOON_MS, Trust.GUESS))
+    assert clock.now() == Timestamp(wild_ms, Trust.GUESS)
+    clock.follow(Timestamp(NOON_MS + 500, Trust.HOST))
+    assert clock.now() == Timestamp(NOON_MS + 500, Trust.HOST)
