@@ -141,6 +141,7 @@ def terminal_config(
             "reply_timeout_ms": 2_500,
             "query_timeout_ms": 2_000,
             "query_pause_ms": 500,
+            "unknown_wait_ms": 8_000,
             "probe_pause_min_ms": 300,
             "probe_pause_max_ms": 1_500,
         },

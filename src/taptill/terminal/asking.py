@@ -2,8 +2,10 @@
 
 Comes in: how an exchange ended. Goes out: the entry that decides the transaction, or the next question.
 Strategy: three-valued. Approved and declined need an authenticated answer; everything else is UNKNOWN, which asks by
-itself and has one commit point, the synced debt of a reversal (DESIGN 5.5, 5.6). Nobody is told here: that happens
-when the entry is on the disk.
+itself and has one commit point, the synced debt of a reversal (DESIGN 5.5, 5.6): at the deadline, while its customer
+waits. A payment of an earlier start may stand in a restored copy of the journal, and its customer may have been told
+"approved": it is undone on the host's word alone, and only by a journal that is proven to be the newest. Nobody is told
+here: that happens when the entry is on the disk.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from taptill.journal.port import Pending
 from taptill.journal.wire import wire_digest
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect, SetTimer, Tell
+from taptill.terminal.inquiry import QUESTION_MS_MIN, Inquiry
 from taptill.terminal.machine import PaymentState
-from taptill.terminal.payment import Transaction
+from taptill.terminal.payment import Payment, Transaction
 
 QUERY_TIMER = "query:"
 DUPLICATE_CODE = "94"
@@ -27,6 +30,9 @@ REASON_NO_ANSWER = "98"
 REASON_BAD_MAC = "A0"
 REASON_OTHER = "06"
 PART_NOT_CONFIRMED = "partial-approval-not-confirmed"
+NOT_PROVEN = "not-proven"
+
+_NOT_NOW = {Verdict.TRY_LATER, Verdict.SIGN_ON_FIRST}  # nothing is said about the payment
 
 
 def sale_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
@@ -85,25 +91,51 @@ def decide(
     return Append((Pending(desk.with_state(entry)),))
 
 
+def open_inquiry(desk: Desk, payment_ref: str) -> None:
+    """The payment is UNKNOWN and that is synced: its one deadline is set."""
+    deadline_us = desk.clock.monotonic_us() + desk.config.host.unknown_wait_ms * 1_000
+    desk.inquiries.setdefault(payment_ref, Inquiry(deadline_us))
+
+
 def begin_query(desk: Desk, payment_ref: str) -> list[Effect]:
-    """The payment is UNKNOWN and that is synced: ask at once, then at intervals."""
-    desk.queries.setdefault(payment_ref, 0)
+    """Ask at once; about a payment of an earlier start, once the sign-on has shown what this journal is worth."""
+    if desk.inquiries[payment_ref].earlier and desk.journal_is_newest is None:
+        return []
     return [SetTimer(QUERY_TIMER + payment_ref, 0)]
 
 
+def resume_inquiries(desk: Desk) -> list[Effect]:
+    """The host has signed us on: what it could not be asked before is asked now."""
+    waiting = [ref for ref, inquiry in desk.inquiries.items() if inquiry.earlier and not inquiry.asked]
+    return [SetTimer(QUERY_TIMER + payment_ref, 0) for payment_ref in waiting]
+
+
+def told(desk: Desk, payment: Payment, message: str) -> Tell:
+    """The state for every face, with the countdown where somebody waits for the result."""
+    inquiry = desk.inquiries.get(payment.payment_ref) if payment.state is PaymentState.UNKNOWN else None
+    left_s = inquiry.seconds_left(desk.clock.monotonic_us()) if inquiry else None
+    return Tell(payment.payment_ref, payment.state.value, message, left_s)
+
+
+def timeout_ms(desk: Desk, payment_ref: str) -> int:
+    """Of a question about the payment that leaves now."""
+    return desk.inquiries[payment_ref].timeout_ms(desk.clock.monotonic_us(), desk.config.host.query_timeout_ms)
+
+
 def query(desk: Desk, payment_ref: str) -> list[Effect]:
-    """Ask for the status, or, when all questions were used, take the one way out."""
+    """Ask for the status, or, at the deadline, take the one way out."""
     payment = desk.payments.get(payment_ref)
     if payment is None or payment.state is not PaymentState.UNKNOWN:
         return []
-    asked = desk.queries.get(payment_ref, 0)
-    if asked >= desk.config.host.queries_max:
-        return _give_up(desk, payment_ref)
+    inquiry, now_us = desk.inquiries[payment_ref], desk.clock.monotonic_us()
+    left_ms = inquiry.left_ms(now_us)
+    if not inquiry.earlier and left_ms < QUESTION_MS_MIN:
+        return [SetTimer(QUERY_TIMER + payment_ref, left_ms)] if left_ms else _give_up(desk, payment_ref)
     try:
         counter = desk.take_key_counter()
     except KeyStoreError as error:
         return desk.storage_failed(error, QUERY_TIMER + payment_ref)
-    desk.queries[payment_ref] = asked + 1
+    desk.inquiries[payment_ref] = inquiry.asked_once_more()
     transaction = transaction_of(desk, payment_ref)
     request = compose(desk.profile, "status_query", _facts(desk, payment_ref, desk.take_stan(), counter), desk.keys)
     name = f"{transaction.name}/query"
@@ -155,8 +187,8 @@ def _status_told(desk: Desk, payment_ref: str, replied: Replied) -> list[Effect]
             return [decide(desk, payment_ref, "declined", "status_query", code, reply, replied.evidence)]
         case "not found" | "reversed" if desk.payments[payment_ref].reason != DUPLICATE_CODE:
             # "Not found" proves nothing, the sale may still be on its way; the host remembers the reversal.
-            return undo(desk, payment_ref, f"query: {reply.original_state}")
-    return _ask_later(desk, payment_ref)
+            return _undo_or_park(desk, payment_ref, f"query: {reply.original_state}")
+    return _ask_later(desk, payment_ref) if reply.verdict in _NOT_NOW else _told_nothing(desk, payment_ref)
 
 
 def _found_approved(desk: Desk, payment_ref: str, replied: Replied) -> list[Effect]:
@@ -167,16 +199,35 @@ def _found_approved(desk: Desk, payment_ref: str, replied: Replied) -> list[Effe
     if verdict is Verdict.APPROVED and whole:
         code = reply.original_code
         return [decide(desk, payment_ref, "approved", "status_query", code, reply, replied.evidence)]
-    return undo(desk, payment_ref, PART_NOT_CONFIRMED)
+    return _undo_or_park(desk, payment_ref, PART_NOT_CONFIRMED)
+
+
+def _undo_or_park(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:
+    """A batch that was opened after the sale says that the journal was older than the host's memory (linking), in this
+    start or in one before: what the host denies now may have been approved, told and booked otherwise since."""
+    proven = desk.journal_is_newest and transaction_of(desk, payment_ref).batch == desk.counters.batch
+    if desk.inquiries[payment_ref].earlier and not proven:
+        return [decide(desk, payment_ref, "parked", "terminal", f"{NOT_PROVEN}: {reason}")]
+    return undo(desk, payment_ref, reason)
+
+
+def _told_nothing(desk: Desk, payment_ref: str) -> list[Effect]:
+    """Where nobody waits, silence decides nothing; a host that goes on to speak and say nothing is the operator's."""
+    now_us = desk.clock.monotonic_us()
+    inquiry = desk.inquiries[payment_ref].told_nothing(now_us, desk.config.host.unknown_wait_ms)
+    desk.inquiries[payment_ref] = inquiry
+    if inquiry.left_ms(now_us) or not inquiry.earlier:
+        return _ask_later(desk, payment_ref)
+    reason = desk.payments[payment_ref].reason
+    code = reason if reason == DUPLICATE_CODE else f"{NOT_PROVEN}: no clear answer"
+    return [decide(desk, payment_ref, "parked", "terminal", code)]
 
 
 def _ask_later(desk: Desk, payment_ref: str) -> list[Effect]:
-    host = desk.config.host
-    left = (host.queries_max - desk.queries.get(payment_ref, 0)) * host.query_pause_ms // 1000
-    return [
-        Tell(payment_ref, PaymentState.UNKNOWN.value, "asking-the-bank", left),
-        SetTimer(QUERY_TIMER + payment_ref, host.query_pause_ms),
-    ]
+    inquiry, now_us, host = desk.inquiries[payment_ref], desk.clock.monotonic_us(), desk.config.host
+    pause_ms = inquiry.pause_ms(now_us, host.query_pause_ms, host.probe_pause_max_ms)
+    news = told(desk, desk.payments[payment_ref], "asking-the-bank")
+    return [news, SetTimer(QUERY_TIMER + payment_ref, pause_ms)]
 
 
 def undo(desk: Desk, payment_ref: str, reason: str) -> list[Effect]:

@@ -3,7 +3,7 @@
 Comes in: how exchanges ended, timers. Goes out: sign-on and echo questions, a new batch, the host's time.
 Strategy: every answer closes the breaker, proof of absence opens it, a paused echo probe is all that leaves while it
 is open. A host that has seen a later STAN than ours means that our journal is a restored copy: a new batch is opened
-before any sale (DESIGN 5.4).
+before any sale, and what is still open in the old one is never undone by ourselves (DESIGN 5.4, 5.6).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from taptill.host.compose import RequestFacts, compose
 from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSent, Replied, Silent, Verdict
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
+from taptill.terminal.asking import resume_inquiries
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect, FollowClock, SetTimer
-from taptill.terminal.owing import host_is_back
+from taptill.terminal.owing import forward, host_is_back
 
 PROBE_TIMER = "probe"
 CLOCK_STEP_MS_MAX = 10 * 365 * 86_400_000
@@ -28,7 +29,7 @@ KEYS_SEEN_BEFORE = "A0"
 
 def question(desk: Desk) -> list[Effect]:
     """A sign-on while there is none, else an echo; one at a time."""
-    if desk.link_question or desk.storage_fault:
+    if desk.link_question or not desk.can_store:
         return []
     row = "echo" if desk.signed_on else "sign_on"
     try:
@@ -52,22 +53,27 @@ def question(desk: Desk) -> list[Effect]:
 
 def question_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
     desk.link_question = ""
+    if desk.journal_is_newest is None and not isinstance(result, NotSent):
+        desk.link_stans.add(request.key.stan)
     if isinstance(result, Replied) and request.row == "sign_on" and result.reply.verdict is Verdict.APPROVED:
         return _signed_on(desk, request, result.reply)
     return []
 
 
 def _signed_on(desk: Desk, request: HostRequest, reply: HostReply) -> list[Effect]:
+    batch, reason = _batch_wanted(desk, request, reply)
     desk.signed_on = True
+    desk.link_stans.clear()
     effects: list[Effect] = []
+    if desk.journal_is_newest is None:
+        desk.journal_is_newest = reply.stan_high is not None and not reason
     if reply.clock_unix_ms is not None and _is_believable(desk, reply.clock_unix_ms):
         effects.append(FollowClock(Timestamp(reply.clock_unix_ms, Trust.HOST)))
-    batch, reason = _batch_wanted(desk, request, reply)
     if reason:
         desk.counters = replace(desk.counters, batch=batch, next_stan=1)
         entry = e.BatchOpened(**desk.stamp(), batch=batch, next_stan=1, reason=reason)
         effects.append(Append((Pending(entry),)))
-    return [*effects, *host_is_back(desk)]
+    return [*effects, *resume_inquiries(desk), *host_is_back(desk)]
 
 
 def _is_believable(desk: Desk, unix_ms: int) -> bool:
@@ -76,17 +82,24 @@ def _is_believable(desk: Desk, unix_ms: int) -> bool:
 
 
 def _batch_wanted(desk: Desk, request: HostRequest, reply: HostReply) -> tuple[int, str]:
-    """A batch in which the host has seen nothing that we do not know of. It leaves this very sign-on out, so whatever
-    it has seen of ours in this batch lies below."""
+    """A batch in which the host has seen nothing that we do not know of."""
     ours = desk.counters.batch
     theirs = reply.batch if reply.batch is not None else ours
     seen = reply.stan_high
     if theirs > ours:
         unused = seen == 0
         return theirs if unused else theirs + 1, f"host is in batch {theirs}, ours was {ours}"
-    if theirs == ours and seen is not None and seen >= request.key.stan:
+    if theirs == ours and seen is not None and not _is_ours(desk, request, seen):
         return ours + 1, f"host has seen STAN {seen}, ours was {request.key.stan}"
     return ours, ""
+
+
+def _is_ours(desk: Desk, request: HostRequest, seen: int) -> bool:
+    """The host leaves the present sign-on out. Before the first one of this start nothing else than earlier tries of it
+    can have reached the host, however many were made while it was away; later, anything up to our last STAN can."""
+    if desk.journal_is_newest is None:
+        return seen < desk.first_stan or seen in desk.link_stans - {request.key.stan}
+    return seen < desk.counters.next_stan
 
 
 def note_result(desk: Desk, request: HostRequest, result: ExchangeResult) -> list[Effect]:
@@ -102,13 +115,25 @@ def note_result(desk: Desk, request: HostRequest, result: ExchangeResult) -> lis
     return [idle, *host_is_back(desk)] if was_open else [idle]
 
 
+def send_now(desk: Desk) -> list[Effect]:
+    """Every wait ends: an absent host is probed at once, what backs off may leave. What is parked stays parked."""
+    for name in desk.debts:
+        desk.debts.queue.forgive(name)
+    desk.never_left.clear()
+    if desk.breaker.open or not desk.signed_on:
+        return [SetTimer(PROBE_TIMER, 0)]
+    return forward(desk)
+
+
 def _taught(desk: Desk, request: HostRequest, result: ExchangeResult) -> Breaker:
     jitter = desk.entropy.octets(1)[0]
     match result:
         case NotSent(reason):
             return desk.breaker.not_sent(reason, jitter)
         case Silent(reason):
-            return desk.breaker.silent(f"{request.row} {request.key.batch} {request.key.stan}", reason, jitter)
+            # A host that chokes on the questions about one payment is no lost host.
+            about = request.payment_ref or f"{request.key.batch} {request.key.stan}"
+            return desk.breaker.silent(f"{request.row} {about}", reason, jitter)
         case Replied(reply):
             return _taught_by_answer(desk, request, reply, jitter)
 

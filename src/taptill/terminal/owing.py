@@ -24,8 +24,9 @@ _RETRIES = {Verdict.TRY_LATER, Verdict.IN_DOUBT, Verdict.SIGN_ON_FIRST}
 
 
 def forward(desk: Desk) -> list[Effect]:
-    """Every debt that may leave now, the oldest first, up to the profile's window."""
-    if desk.breaker.open or not desk.signed_on or desk.storage_fault:
+    """Every debt that may leave now, the oldest first, up to the profile's window. None leaves while a customer waits
+    for the host: a sale is held up by those in flight only."""
+    if desk.breaker.open or not desk.signed_on or not desk.can_store or desk.sale_is_under_way():
         return []
     queue, now_us = desk.debts.queue, desk.clock.monotonic_us()
     room = min(desk.profile.window, DEBTS_IN_FLIGHT_MAX) - len(queue.in_flight)

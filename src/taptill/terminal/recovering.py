@@ -1,8 +1,8 @@
 """The first thing after a start: what the journal says was going on is brought back, and ended or continued.
 
 Strategy: what is to be done is the journal's to say (journal/recovery); here it becomes entries and questions. An armed
-payment is cancelled, an intent without an outcome becomes UNKNOWN and asks by itself, debts wait for the host, and a
-sign-on is asked for at once.
+payment is cancelled, an intent without an outcome becomes UNKNOWN, debts wait for the host, and a sign-on is asked for
+at once. What is UNKNOWN asks from that sign-on on, beside whatever is sold meanwhile: its customer may have left.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from taptill.journal.recovery import RESTARTED, recovery_of
 from taptill.terminal import asking, linking
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect
+from taptill.terminal.inquiry import Inquiry
 from taptill.terminal.payment import Payment, fold_all
 
 
 def recover(desk: Desk) -> list[Effect]:
     """Fills the desk from the journal. Raises JournalError, ImpossibleStep."""
+    desk.first_stan = desk.counters.next_stan
     for debt in desk.journal.open_debts():
         desk.debts.put(debt)
     refs = {row.payment_ref for row in desk.journal.open_payments()}
@@ -43,11 +45,11 @@ def read_payment(journal: JournalReader, payment_ref: str) -> Payment | None:
 def _resume(desk: Desk) -> list[Effect]:
     found = recovery_of(desk.journal)
     effects: list[Effect] = []
+    for act in (*found.lose, *found.ask):
+        desk.inquiries[act.payment_ref] = Inquiry(earlier=True)
     for row in found.cancel:
         entry = e.PaymentCancelled(**desk.stamp(), payment_ref=row.payment_ref, state="", reason=RESTARTED)
         effects.append(Append((Pending(desk.with_state(entry)),)))
     for act in found.lose:
         effects.append(asking.decide(desk, act.payment_ref, "unknown", "terminal", "silent: restarted"))
-    for act in found.ask:
-        effects += asking.begin_query(desk, act.payment_ref)
     return effects

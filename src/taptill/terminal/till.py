@@ -1,8 +1,9 @@
 """The till: one event in, effects out. It decides everything and touches nothing.
 
-Strategy: events go to the file of their moment (arming, tapping, asking, owing, linking). Entries that come back from
-the disk move the payment by the state table and set off what the row says has to follow. While an entry of a payment
-is on its way to the disk, other events about that payment wait, so a decision is never made on a state not yet true.
+Strategy: events go to the file of their moment (arming, tapping, asking, owing, linking, storing). Entries that come
+back from the disk move the payment by the state table and set off what the row says has to follow. While an entry of a
+payment is on its way to the disk, other events about that payment wait, so a decision is never made on a state not yet
+true.
 """
 
 from __future__ import annotations
@@ -12,27 +13,31 @@ from dataclasses import replace
 from taptill.host.exchange import HostReply, Verdict
 from taptill.host.link import ExchangeEnded, LateAnswer, LinkChanged
 from taptill.journal import entries as e
-from taptill.journal.port import Pending, Record
+from taptill.journal.port import Record
 from taptill.journal.projection import new_debt
-from taptill.terminal import arming, asking, linking, owing, recovering, tapping
-from taptill.terminal.desk import STORE_RETRY_MS, STORE_TIMER, Desk
-from taptill.terminal.effects import Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
+from taptill.terminal import arming, asking, disposing, linking, owing, recovering, storing, tapping
+from taptill.terminal.desk import Desk
+from taptill.terminal.effects import Answer, Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
 from taptill.terminal.events import (
     ArmRequested,
     CancelRequested,
     CardDone,
     CardSeen,
+    DispositionOffered,
     Event,
     NotRecorded,
     Printed,
     ReaderChanged,
     Recorded,
+    SendNow,
     Started,
     Tick,
+    WhyRequested,
 )
-from taptill.terminal.machine import Follow, PaymentState, Trigger, is_open
+from taptill.terminal.machine import Follow, PaymentState, is_open
 from taptill.terminal.payment import Payment, fold
 from taptill.terminal.telling import language_of, receipt_facts
+from taptill.terminal.why import situation_of
 
 _PAYMENT_TIMERS = {arming.ARM_TIMER, asking.QUERY_TIMER, tapping.READ_TIMER}
 # A late 94 is no proof either way, but it forbids to reverse by ourselves (DESIGN 5.6).
@@ -52,6 +57,7 @@ class Till:
             return []
         effects = self._dispatch(event)
         self._mark_writing(effects)
+        self._note_times(event, effects)
         if isinstance(event, Recorded | NotRecorded):
             effects += self._release()
         return effects
@@ -65,6 +71,12 @@ class Till:
                 return arming.arm(desk, event)
             case CancelRequested():
                 return arming.cancel(desk, event)
+            case DispositionOffered():
+                return disposing.offered(desk, event)
+            case SendNow(ticket):
+                return [*linking.send_now(desk), Answer(ticket, None)]
+            case WhyRequested(ticket):
+                return [Answer(ticket, None, situation=situation_of(desk))]
             case CardSeen():
                 return tapping.card_seen(desk, event)
             case CardDone():
@@ -72,7 +84,7 @@ class Till:
             case Recorded():
                 return self._recorded(event)
             case NotRecorded():
-                return self._not_recorded(event)
+                return storing.not_recorded(desk, event)
             case ExchangeEnded():
                 return self._exchange_ended(event)
             case LateAnswer(request, reply):
@@ -96,16 +108,25 @@ class Till:
                         ref = pending.entry.payment_ref
                         self.desk.writing[ref] = self.desk.writing.get(ref, 0) + 1
 
-    def _written(self, pending: tuple[Pending, ...]) -> None:
-        for item in pending:
-            if isinstance(item.entry, e.PaymentEntry):
-                left = self.desk.writing.pop(item.entry.payment_ref) - 1
-                if left:
-                    self.desk.writing[item.entry.payment_ref] = left
+    def _note_times(self, event: Event, effects: list[Effect]) -> None:
+        """What `why` tells people: when timers run out, and since when the host is away."""
+        desk = self.desk
+        if isinstance(event, Tick):
+            desk.due_us.pop(event.name, None)
+        now_us = desk.clock.monotonic_us()
+        for effect in effects:
+            if isinstance(effect, SetTimer):
+                desk.due_us[effect.name] = now_us + effect.delay_ms * 1_000
+            elif isinstance(effect, StopTimer):
+                desk.due_us.pop(effect.name, None)
+        if not desk.breaker.open:
+            desk.away_since_us = None
+        elif desk.away_since_us is None:
+            desk.away_since_us = now_us
 
     def _recorded(self, event: Recorded) -> list[Effect]:
-        self._written(event.pending)
-        effects = self._disk_is_back()
+        self.desk.written(event.pending)
+        effects = storing.recorded(self.desk, event)
         for record in event.records:
             effects += self._apply(record)
         return effects
@@ -129,8 +150,7 @@ class Till:
         effects = self._keep_books(entry, record.seq)
         for follow in folded.follow:
             effects += self._follow(follow, folded.payment, entry)
-        self._leave_counter(folded.payment)
-        return effects
+        return effects + self._leave_counter(folded.payment)
 
     def _keep_books(self, entry: e.PaymentEntry, seq: int) -> list[Effect]:
         """Debts and tickets that an entry opens or closes."""
@@ -140,6 +160,8 @@ class Till:
                 return arming.armed(desk, entry.payment_ref)
             case e.PaymentCancelled():
                 return arming.cancelled(desk, entry.payment_ref)
+            case e.TransactionDecided(result="unknown"):
+                asking.open_inquiry(desk, entry.payment_ref)
             case e.DebtOwed():
                 desk.debts.put(new_debt(entry, seq, desk.outbox.pop(entry.debt).wire))
             case e.DebtTried():
@@ -150,13 +172,15 @@ class Till:
             case e.DebtParked():
                 desk.debts.put(replace(desk.debts[entry.debt], state="parked"))
                 return owing.forward(desk)
+            case e.Disposed():
+                return disposing.disposed(desk, entry)
         return []
 
     def _follow(self, follow: Follow, payment: Payment, entry: e.PaymentEntry) -> list[Effect]:
         desk = self.desk
         match follow:
             case Follow.TELL:
-                return [Tell(payment.payment_ref, payment.state.value, payment.reason)]
+                return [asking.told(desk, payment, payment.reason)]
             case Follow.LISTEN:
                 return self._listen(payment.payment_ref)
             case Follow.SEND:
@@ -188,59 +212,25 @@ class Till:
 
     def _send(self, entry: e.ExchangeIntended) -> list[Effect]:
         host = self.desk.config.host
-        timeout_ms = host.reply_timeout_ms if entry.row == "sale" else host.query_timeout_ms
+        timeout_ms = host.reply_timeout_ms if entry.row == "sale" else asking.timeout_ms(self.desk, entry.payment_ref)
         return [
             StopTimer(arming.ARM_TIMER + entry.payment_ref),
             Ask(self.desk.outbox.pop(entry.transaction), timeout_ms),
         ]
 
-    def _leave_counter(self, payment: Payment) -> None:
-        """The counter is free once the payment has a result the customer can leave with; it is forgotten here once
-        nothing of it is open."""
+    def _leave_counter(self, payment: Payment) -> list[Effect]:
+        """The counter is free once the payment has a result the customer can leave with, and debts may leave again; it
+        is forgotten here once nothing of it is open."""
         desk = self.desk
         busy = {PaymentState.ARMED, PaymentState.READING, PaymentState.AUTHORIZING, PaymentState.UNKNOWN}
-        if payment.payment_ref == desk.at_counter and payment.state not in busy:
+        leaves = payment.payment_ref == desk.at_counter and payment.state not in busy
+        if leaves:
             desk.at_counter = None
+        if payment.state is not PaymentState.UNKNOWN:
+            desk.inquiries.pop(payment.payment_ref, None)
         if not is_open(payment.state) and desk.is_finished(payment.payment_ref):
             desk.payments.pop(payment.payment_ref, None)
-            desk.queries.pop(payment.payment_ref, None)
-
-    def _not_recorded(self, event: NotRecorded) -> list[Effect]:
-        """Nothing of it is true. What was only intended is dropped; what already happened is written again."""
-        self.desk.storage_fault = event.reason
-        dropped = tuple(p for p in event.pending if isinstance(p.entry, e.PaymentArmed | e.ExchangeIntended))
-        self._written(dropped)
-        self.desk.unsaved += tuple(p for p in event.pending if p not in dropped)
-        effects: list[Effect] = [SetTimer(STORE_TIMER, STORE_RETRY_MS)]
-        for pending in dropped:
-            effects += self._drop_intent(pending.entry)
-        return effects
-
-    def _store_again(self) -> list[Effect]:
-        """What was refused is written again. With nothing to write, the next sale shows whether the disk is back."""
-        unsaved, self.desk.unsaved = self.desk.unsaved, ()
-        self._written(unsaved)
-        return [Append(unsaved)] if unsaved else self._disk_is_back()
-
-    def _disk_is_back(self) -> list[Effect]:
-        """What was put off while nothing could be stored is looked at again."""
-        if not self.desk.storage_fault:
-            return []
-        self.desk.storage_fault = ""
-        return [SetTimer(linking.PROBE_TIMER, 0), SetTimer(owing.FORWARD_TIMER, 0)]
-
-    def _drop_intent(self, entry: e.AnyEntry) -> list[Effect]:
-        desk = self.desk
-        if isinstance(entry, e.PaymentArmed):
-            desk.at_counter = None
-            return arming.not_armed(desk, entry.payment_ref)
-        if not isinstance(entry, e.ExchangeIntended):
-            return []
-        desk.outbox.pop(entry.transaction, None)
-        if desk.payments[entry.payment_ref].state is PaymentState.UNKNOWN:
-            return [SetTimer(asking.QUERY_TIMER + entry.payment_ref, STORE_RETRY_MS)]
-        moved = desk.move(entry.payment_ref, Trigger.TAP_AGAIN)
-        return [Tell(entry.payment_ref, moved.state.value, "journal-not-writable"), Listen(entry.payment_ref)]
+        return owing.forward(desk) if leaves else []
 
     def _exchange_ended(self, event: ExchangeEnded) -> list[Effect]:
         request, result = event.request, event.result
@@ -289,7 +279,7 @@ class Till:
             case tapping.READ_TIMER:
                 return tapping.reading_hangs(desk, rest)
             case "store":
-                return self._store_again()
+                return storing.store_again(desk)
         return []
 
 
@@ -300,6 +290,8 @@ def _subject(event: Event) -> str | None:
             return ref
         case ExchangeEnded(request=request) | LateAnswer(request=request):
             return request.payment_ref
+        case DispositionOffered(offer=offer):
+            return offer.statement.payment_ref
         case Tick(name):
             kind, _, rest = name.partition(":")
             return rest.split("/")[0] if kind + ":" in _PAYMENT_TIMERS else None

@@ -115,7 +115,7 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
     front = Front(lambda event: loop.post(event), SqliteJournalReader.open(base / config.journal), lambda: health(desk))
     loop = Loop(Till(desk), clock, front.tell, front.answer)
-    writer = JournalWorker(JournalWriter(journal, loop.post))
+    writer = JournalWorker(JournalWriter(journal, loop.post, clock))
     readers, printer = _readers(config, desk, clock, loop.post), _printer(config, loop.post)
     loop.attach(writer, _link(config, base, profile, keys, clock, loop.post), readers, printer)
     return Terminal(loop, front, profile, journal, (writer, *readers, *([printer] if printer else [])))
@@ -155,6 +155,7 @@ def health(desk: Desk) -> HealthView:
         storage_fault=desk.storage_fault,
         at_counter=desk.at_counter,
         readers=dict(desk.readers),
+        unknown_payments=len(desk.inquiries),
         open_debts=len(desk.debts),
         money_at_risk_minor=desk.money_at_risk_minor(),
     )
