@@ -16,6 +16,7 @@ from tests.terminal.parked import LI, WANG, parked_advice, parked_reversal, park
 from tests.terminal.shop import CONFIG, good_host, tapped
 
 from taptill.card.outcome import CryptogramType, OutcomeKind
+from taptill.errors import ConfigError
 from taptill.journal import entries as e
 from taptill.terminal.config import load_config
 
@@ -88,6 +89,24 @@ def test_an_operators_key_is_for_its_owner_alone_and_its_public_half_fits_the_co
     assert again.status == 2
     assert "wang.pem" in again.err
     assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+
+
+@pytest.mark.parametrize(
+    ("operator", "named"),
+    [
+        (f'name = "li"\nkey = "{"ab" * 32}"', "two operators have one name"),
+        ('name = "wang"\nkey = "64 hex digits"', "key"),
+        (f'name = "wang"\nkey = "{"ab" * 31}"', "key"),
+        (f'name = ""\nkey = "{"ab" * 32}"', "name"),
+        (f'name = "{"w" * 21}"\nkey = "{"ab" * 32}"', "name"),
+        ('name = "wang"', "key"),
+    ],
+)
+def test_an_operator_without_a_name_or_a_key_of_its_own_is_no_config(tmp_path: Path, operator: str, named: str) -> None:
+    config = Path(config_file(tmp_path))
+    config.write_text(f"{config.read_text()}[[operators]]\n{operator}\n")
+    with pytest.raises(ConfigError, match=named):
+        load_config(config)
 
 
 def test_a_parked_sale_is_decided_from_the_command_line_once(

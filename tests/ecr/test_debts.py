@@ -12,9 +12,13 @@ from tests.ecr.counter import CounterWithApi
 from tests.terminal.parked import LI, WANG, parked_advice, parked_reversal, parked_sale, statement
 from tests.terminal.shop import good_host, tapped
 
+from taplab.register import Register
+from taplab.world import World
 from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.journal.disposition import statement_text
 from taptill.terminal.view import DebtsView, PaymentView, RefusalView
+
+WAIT_S = 10.0
 
 
 @pytest.fixture
@@ -138,3 +142,21 @@ def test_send_now_never_un_parks(counter: CounterWithApi) -> None:
     assert counter.shop.state(ref) == "parked"
     _, document = counter.register.call("POST", "/v1/debts/send")
     assert [(debt["payment_ref"], debt["state"]) for debt in document["debts"]] == [(ref, "parked"), (other, "parked")]
+
+
+def test_a_running_terminal_tells_why_and_sends_when_asked(world: World, register: Register) -> None:
+    """The loop answers with what it sees; over real processes, a real link and a real clock."""
+    world.network.down()
+    register.wait_until("host", "unreachable", WAIT_S)
+    ref = register.arm(18_80)
+    assert register.payment(ref)["waits_for"]["en"] == "a card has to be presented"
+    world.present(world.reader("pn532"), "offline_funds")
+    register.wait_for(ref, {"approved_offline"}, WAIT_S)
+    world.remove(world.reader("pn532"))
+    (debt,) = register.debts()
+    assert debt["why"]["en"].startswith("the bank has been unreachable for")
+    assert register.payment(ref)["waits_for"]["en"].startswith("the bank has been unreachable for")
+    world.network.up()
+    assert register.call("POST", "/v1/debts/send")[0] == 200
+    register.wait_until("open_debts", 0, WAIT_S)
+    assert register.payment(ref)["waits_for"] is None
