@@ -13,7 +13,8 @@ import pytest
 
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
 from taptill.journal.chain import StoredEntry, link, verify_chain
-from taptill.journal.port import JournalDamaged, JournalError, JournalForeign
+from taptill.journal.entries import BatchOpened
+from taptill.journal.port import JournalDamaged, JournalError, JournalForeign, Pending
 
 if TYPE_CHECKING:
     from tests.journal.conftest import Shop, Walk
@@ -97,15 +98,47 @@ def test_flipped_bits_are_found_or_change_nothing(day: Path) -> None:
     assert found > FLIPS // 3
 
 
-def test_a_truncated_file_is_refused_and_left_alone(day: Path) -> None:
-    sound = day.read_bytes()
-    for size in (0, 50, 4096, len(sound) // 2, len(sound) - 4096, len(sound) - 1):
-        day.write_bytes(sound[:size])
-        with pytest.raises(JournalDamaged):
-            SqliteJournal.open(day).verify()
-        with pytest.raises(JournalDamaged):
-            verified(day)
-        assert day.read_bytes() == sound[:size]
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 99, 100, 511, 512, 4095, 4096, 4097, 8192, -8192, -4097, -4096, -1])
+def test_a_truncated_file_is_refused_and_left_alone(day: Path, size: int) -> None:
+    """Within SQLite's header, within and between pages, at the end; negative sizes count from there."""
+    rest = day.read_bytes()[: size or None] if size else b""
+    day.write_bytes(rest)
+    with pytest.raises(JournalDamaged, match="keep the file"):
+        SqliteJournal.open(day).verify()
+    with pytest.raises(JournalDamaged, match="keep the file"):
+        verified(day)
+    assert day.read_bytes() == rest
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "condition", "place", "last_good"),
+    [
+        ("entry", "body", "seq = 40", "journal entry 40", 39),
+        ("entry", "digest", "seq = 40", "journal entry 40", 39),
+        ("seal", "head", "seq = 81", "journal entry 81", 80),
+        ("payment", "masked_pan", "masked_pan <> ''", "payment P", None),
+        ("debt", "token", "name LIKE 'P%'", "debt P", None),
+        ("wire", "substr(octets, 7, 20)", "substr(octets, 1, 2) <> x'0000'", "message of P", None),
+    ],
+)
+def test_one_flipped_bit_is_named_by_what_it_hit(
+    day: Path, table: str, column: str, condition: str, place: str, last_good: int | None
+) -> None:
+    """The bit is found in the file by what SQLite says stands there."""
+    journal = SqliteJournal.open(day)
+    journal.append([Pending(BatchOpened(at_ms=1, trust=2, batch=2, next_stan=1, reason="sign-on"))])
+    journal.close()
+    with closing(sqlite3.connect(day)) as other:
+        (value,) = other.execute(f"SELECT CAST({column} AS BLOB) FROM {table} WHERE {condition} LIMIT 1").fetchone()
+        (root,) = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    octets = bytearray(day.read_bytes())
+    page = (root - 1) * 4096 if table not in {"entry", "wire"} else 0
+    octets[octets.index(value, page) + len(value) // 2] ^= 1
+    day.write_bytes(octets)
+    with pytest.raises(JournalDamaged, match=place) as refusal:
+        verified(day)
+    assert refusal.value.last_good_seq == last_good
+    assert day.read_bytes() == octets
 
 
 @pytest.mark.parametrize("release", [0, 3, 99])
