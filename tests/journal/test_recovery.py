@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taptill.journal.adapters.sqlite import SqliteJournal
-from taptill.journal.recovery import Recovery, recovery_of
+from taptill.journal.recovery import Recovery, what_is_open
 
 if TYPE_CHECKING:
     from tests.journal.conftest import Shop
 
 
+def _found(journal: SqliteJournal) -> Recovery:
+    return what_is_open(journal.open_payments(), journal.open_transactions(), journal.open_debts())
+
+
 def test_a_quiet_journal_leaves_nothing_to_do(journal: SqliteJournal, shop: Shop) -> None:
     journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "approved")])
     journal.append([shop.armed("P2"), shop.cancelled("P2")])
-    assert recovery_of(journal) == Recovery((), (), (), (), (), (), ())
+    assert _found(journal) == Recovery((), (), (), (), (), (), ())
 
 
 def test_every_payment_is_found_in_its_place(shop: Shop, path: Path) -> None:
@@ -33,7 +37,7 @@ def test_every_payment_is_found_in_its_place(shop: Shop, path: Path) -> None:
     journal.close()
 
     again = SqliteJournal.open(path)
-    found = recovery_of(again)
+    found = _found(again)
     again.close()
     assert [act.transaction for act in found.lose] == ["intent/1"]
     assert found.lose[0].wire == shop.wire("intent/1")
@@ -48,6 +52,6 @@ def test_every_payment_is_found_in_its_place(shop: Shop, path: Path) -> None:
 
 def test_a_payment_of_which_a_part_stands_approved_is_not_cancelled(journal: SqliteJournal, shop: Shop) -> None:
     journal.append([shop.armed("P1"), shop.sale("P1"), shop.decided("P1", "approved", "armed", 500)])
-    found = recovery_of(journal)
+    found = _found(journal)
     assert found.cancel == ()
     assert [(row.payment_ref, row.approved_minor) for row in found.unfinished] == [("P1", 500)]

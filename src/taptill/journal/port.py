@@ -7,7 +7,7 @@ together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -194,6 +194,9 @@ class JournalReader(Protocol):
 
     def records(self, payment_ref: str | None = None) -> Iterator[Record]: ...
 
+    def records_of(self, payments: Iterable[PaymentRow]) -> Iterator[Record]:
+        """The entries of these payments in the journal's order, each stored entry looked at once at most."""
+
     def payment(self, payment_ref: str) -> PaymentRow | None: ...
 
     def payment_of_client(self, client_ref: str) -> PaymentRow | None:
@@ -205,7 +208,7 @@ class JournalReader(Protocol):
     def payments(self) -> Sequence[PaymentRow]: ...
 
     def open_payments(self) -> Sequence[PaymentRow]:
-        """Those that a restart has to look at, oldest first."""
+        """Those that a restart has to look at, whatever is still owed for them included, oldest first."""
 
     def transactions(self, payment_ref: str | None = None) -> Sequence[TransactionRow]:
         """In the order they were meant; `wire` is left out."""

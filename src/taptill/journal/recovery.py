@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from taptill.journal.port import DebtRow, JournalReader, PaymentRow, TransactionRow
+from taptill.journal.port import DebtRow, PaymentRow, TransactionRow
 
 RESTARTED = "restarted"  # the reason of a payment cancelled here
 NOT_SENT_STATES = frozenset({"armed", "reading", "authorizing", "cancelling"})
@@ -29,7 +29,7 @@ class Recovery:
     forward: tuple[DebtRow, ...]  # open debts, in the order they were owed
 
 
-def recover(
+def what_is_open(
     payments: Iterable[PaymentRow], transactions: Iterable[TransactionRow], debts: Iterable[DebtRow]
 ) -> Recovery:
     """Sort what is open. Rows that are not open are left out."""
@@ -46,8 +46,3 @@ def recover(
         parked=tuple(act for act in acts if act.result == "parked"),
         forward=tuple(debt for debt in owed if debt.state == "open"),
     )
-
-
-def recovery_of(journal: JournalReader) -> Recovery:
-    """As `recover`, from the journal itself. Raises JournalError."""
-    return recover(journal.open_payments(), journal.open_transactions(), journal.open_debts())

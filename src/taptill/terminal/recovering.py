@@ -11,12 +11,12 @@ from importlib.metadata import version
 
 from taptill.journal import entries as e
 from taptill.journal.port import JournalReader, Pending
-from taptill.journal.recovery import RESTARTED, recovery_of
+from taptill.journal.recovery import RESTARTED, Recovery, what_is_open
 from taptill.terminal import asking, linking
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect
 from taptill.terminal.inquiry import Inquiry
-from taptill.terminal.payment import Payment, fold_all
+from taptill.terminal.payment import Payment, fold, fold_all
 
 
 def recover(desk: Desk) -> list[Effect]:
@@ -24,16 +24,16 @@ def recover(desk: Desk) -> list[Effect]:
     desk.first_stan = desk.counters.next_stan
     for debt in desk.journal.open_debts():
         desk.debts.put(debt)
-    refs = {row.payment_ref for row in desk.journal.open_payments()}
-    refs |= desk.debts.payments()
-    for payment_ref in sorted(refs):
-        payment = read_payment(desk.journal, payment_ref)
-        assert payment is not None, "a payment row has entries"
-        desk.payments[payment_ref] = payment
+    rows = desk.journal.open_payments()
+    for record in desk.journal.records_of(rows):
+        if isinstance(record.entry, e.PaymentEntry):
+            ref = record.entry.payment_ref
+            desk.payments[ref] = fold(desk.payments.get(ref), record.entry).payment
     started = e.TerminalStarted(
-        **desk.stamp(), version=version("taptill"), open_payments=len(refs), open_debts=len(desk.debts)
+        **desk.stamp(), version=version("taptill"), open_payments=len(rows), open_debts=len(desk.debts)
     )
-    return [Append((Pending(started),)), *_resume(desk), *linking.question(desk)]
+    found = what_is_open(rows, desk.journal.open_transactions(), desk.debts.values())
+    return [Append((Pending(started),)), *_resume(desk, found), *linking.question(desk)]
 
 
 def read_payment(journal: JournalReader, payment_ref: str) -> Payment | None:
@@ -42,8 +42,7 @@ def read_payment(journal: JournalReader, payment_ref: str) -> Payment | None:
     return fold_all(entry for entry in entries if isinstance(entry, e.PaymentEntry))
 
 
-def _resume(desk: Desk) -> list[Effect]:
-    found = recovery_of(desk.journal)
+def _resume(desk: Desk, found: Recovery) -> list[Effect]:
     effects: list[Effect] = []
     for act in (*found.lose, *found.ask):
         desk.inquiries[act.payment_ref] = Inquiry(earlier=True)

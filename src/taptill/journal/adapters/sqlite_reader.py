@@ -7,7 +7,7 @@ emptied. `verify` reads everything in one snapshot and makes the projections aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +87,13 @@ class SqliteJournalReader:
             if isinstance(record.entry, PaymentEntry) and record.entry.payment_ref == payment_ref:
                 yield record
 
+    def records_of(self, payments: Iterable[PaymentRow]) -> Iterator[Record]:
+        wanted = {row.payment_ref: row for row in payments}
+        for first_seq, last_seq in _spans(wanted.values()):
+            for record in map(chain.read_entry, self.stored(first_seq, last_seq)):
+                if isinstance(record.entry, PaymentEntry) and record.entry.payment_ref in wanted:
+                    yield record
+
     def payment(self, payment_ref: str) -> PaymentRow | None:
         return self._one(rows.payment_of, rows.PAYMENT + "WHERE payment_ref = ?", (payment_ref,))
 
@@ -104,7 +111,9 @@ class SqliteJournalReader:
         return self._select(rows.payment_of, rows.PAYMENT + "ORDER BY first_seq")
 
     def open_payments(self) -> Sequence[PaymentRow]:
-        return self._select(rows.payment_of, rows.PAYMENT + f"WHERE state IN {_OPEN_STATES} ORDER BY first_seq")
+        owing = "SELECT payment_ref FROM debt WHERE state <> 'closed'"
+        condition = f"WHERE state IN {_OPEN_STATES} OR payment_ref IN ({owing}) ORDER BY first_seq"
+        return self._select(rows.payment_of, rows.PAYMENT + condition)
 
     def transactions(self, payment_ref: str | None = None) -> Sequence[TransactionRow]:
         if payment_ref is None:
@@ -248,3 +257,14 @@ class SqliteJournalReader:
 
     def _one(self, shape: Callable[[Row], Shape], statement: str, bindings: rows.Values = ()) -> Shape | None:
         return next(iter(self._select(shape, statement, bindings)), None)
+
+
+def _spans(payments: Iterable[PaymentRow]) -> Iterator[tuple[int, int]]:
+    """The stretches of the journal in which these payments lie, in order, none twice; near ones are read in one go."""
+    spans: list[tuple[int, int]] = []
+    for row in sorted(payments, key=lambda row: row.first_seq):
+        if spans and row.first_seq <= spans[-1][1] + PIECE_ROWS:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], row.last_seq))
+        else:
+            spans.append((row.first_seq, row.last_seq))
+    yield from spans
