@@ -366,6 +366,7 @@ def test_a_disk_that_fills_up_after_the_arming_stops_the_sale_before_it_is_sent(
     assert "sale" not in _asked_rows(shop)
     assert shop.told[-1].message == "journal-not-writable"
     shop.disk_full = False
+    shop.pass_time(2_000)
     shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
     assert shop.state(ref) == "approved"
 

@@ -78,6 +78,7 @@ class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     journal: str
     readers: list[str]
     keystore: str
+    journal_copy: str = ""  # on another medium
     printer: str = ""
     ca_keys: list[str] = []
     cards: CardLimits = CardLimits()

@@ -31,6 +31,7 @@ from taptill.terminal.events import (
 from taptill.terminal.payment import Payment
 from taptill.terminal.recovering import read_payment
 from taptill.terminal.situation import Situation
+from taptill.terminal.view import ReasonView
 
 ANSWER_WAIT_S = 5.0
 REMEMBERED_NEWS_MAX = 1_000
@@ -43,7 +44,10 @@ class HealthView(TypedDict):
     host: str
     host_reason: str
     signed_on: bool
-    storage_fault: str
+    storage_fault: str  # why no sale begins, for technicians: "slow: the disk took 1,400 ms"
+    storage_reason: ReasonView | None  # and for people
+    copy_fault: str  # why the second copy of the journal stands still
+    copy_behind: int  # entries it lacks
     at_counter: str | None
     readers: dict[str, bool]
     unknown_payments: int

@@ -113,7 +113,7 @@ def refusal_view(code: str, payment: PaymentView | None, profile: Profile) -> Re
     word, _, detail = code.partition(": ")
     reason = explain_reason(word, profile)
     what = f"{reason.cashier.en}: {detail}" if detail else reason.cashier.en
-    error = ErrorView(code=word, what=what, next_step=reason.next_step.en, reason=_reason(word, profile))
+    error = ErrorView(code=word, what=what, next_step=reason.next_step.en, reason=reason_view(word, profile))
     return RefusalView(error=error, payment=payment)
 
 
@@ -198,12 +198,13 @@ def _owed(debt: DebtRow, wait: Wait, situation: Situation) -> OwedView:
     )
 
 
-def _reason(code: str, profile: Profile) -> ReasonView | None:
+def reason_view(code: str, profile: Profile) -> ReasonView | None:
+    """None for no code."""
     return _told(code, explain_reason(code, profile)) if code else None
 
 
 def _message(payment: Payment, word: str, profile: Profile) -> ReasonView | None:
-    return _told(word, reason_of(payment, profile)) if word == payment.reason else _reason(word, profile)
+    return _told(word, reason_of(payment, profile)) if word == payment.reason else reason_view(word, profile)
 
 
 def _told(code: str, reason: Reason | None) -> ReasonView | None:

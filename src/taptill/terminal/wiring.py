@@ -28,6 +28,7 @@ from taptill.errors import ConfigError
 from taptill.host.breaker import Breaker
 from taptill.host.link import HostLink
 from taptill.host.profile import Profile, load_profile
+from taptill.journal.adapters.copier import JournalCopier
 from taptill.journal.adapters.moment_file import MomentFile
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
 from taptill.journal.port import JournalReader
@@ -37,6 +38,7 @@ from taptill.terminal.events import Event
 from taptill.terminal.front import Front, HealthView
 from taptill.terminal.loop import Loop
 from taptill.terminal.till import Till
+from taptill.terminal.view import reason_view
 from taptill.terminal.workers import JournalWorker, JournalWriter, PrinterWorker, ReaderWorker, Worker
 
 BUILD_UNIX_MS = 1_795_305_600_000  # 2026-11-22: wall time is never before this release was made
@@ -113,12 +115,15 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
     ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
-    front = Front(lambda event: loop.post(event), SqliteJournalReader.open(base / config.journal), lambda: health(desk))
+    copier = JournalCopier(base / config.journal, base / config.journal_copy) if config.journal_copy else None
+    shown = SqliteJournalReader.open(base / config.journal)
+    front = Front(lambda event: loop.post(event), shown, lambda: health(desk, copier))
     loop = Loop(Till(desk), clock, front.tell, front.answer)
-    writer = JournalWorker(JournalWriter(journal, loop.post, clock))
+    writer = JournalWorker(JournalWriter(journal, loop.post, clock, copier.follow if copier else None))
     readers, printer = _readers(config, desk, clock, loop.post), _printer(config, loop.post)
     loop.attach(writer, _link(config, base, profile, keys, clock, loop.post), readers, printer)
-    return Terminal(loop, front, profile, journal, (writer, *readers, *([printer] if printer else [])))
+    others = [worker for worker in (copier, printer) if worker is not None]
+    return Terminal(loop, front, profile, journal, (writer, *readers, *others))
 
 
 def desk_of(
@@ -145,7 +150,7 @@ def desk_of(
     )
 
 
-def health(desk: Desk) -> HealthView:
+def health(desk: Desk, copier: JournalCopier | None = None) -> HealthView:
     """A look at the desk from another thread: single values, each true at some moment just now."""
     return HealthView(
         ready=(desk.signed_on or desk.breaker.open) and not desk.storage_fault and any(desk.readers.values()),
@@ -153,6 +158,9 @@ def health(desk: Desk) -> HealthView:
         host_reason=desk.breaker.reason,
         signed_on=desk.signed_on,
         storage_fault=desk.storage_fault,
+        storage_reason=reason_view(desk.storage_reason, desk.profile),
+        copy_fault=copier.fault if copier else "",
+        copy_behind=copier.behind if copier else 0,
         at_counter=desk.at_counter,
         readers=dict(desk.readers),
         unknown_payments=len(desk.inquiries),

@@ -55,6 +55,8 @@ PAYMENTS_SHOWN_MAX = 50
 STREAMS_MAX = 32
 _STATUS = {  # any other refusal is a conflict
     "journal-not-writable": 503,
+    "disk-full": 503,
+    "disk-slow": 503,
     "disposition-not-stored": 503,
     "currency-not-accepted": 422,
     "reason-holds-a-card-number": 422,

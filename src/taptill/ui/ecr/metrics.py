@@ -40,7 +40,10 @@ class _TerminalCollector(Collector):
             "taptill_host_reachable", "0 once the acquirer is proven unreachable", health["host"] == "reachable"
         )
         yield _gauge("taptill_signed_on", "1 after a sign-on", health["signed_on"])
-        yield _gauge("taptill_storage_fault", "1 while the journal cannot be written", bool(health["storage_fault"]))
+        no_sales = "1 while the journal's disk is full, slow or failing and no sale begins"
+        yield _gauge("taptill_storage_fault", no_sales, bool(health["storage_fault"]))
+        yield _gauge("taptill_journal_copy_fault", "1 while the second copy stands still", bool(health["copy_fault"]))
+        yield _gauge("taptill_journal_copy_behind", "Entries that the second copy lacks", health["copy_behind"])
         at_risk = "Approved or accepted without the acquirer and not yet taken by it, in minor units"
         yield _gauge("taptill_money_at_risk_minor", at_risk, health["money_at_risk_minor"])
         yield _by("taptill_reader_up", "1 while the reader is usable", "reader", health["readers"])
