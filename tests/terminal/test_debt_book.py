@@ -57,7 +57,6 @@ def test_whatever_happens_to_debts_every_look_into_the_book_agrees_with_a_search
             del owed[debt.debt]
         book.put(debt)
         assert dict(book) == owed
-        assert book.stans() == {each.stan for each in owed.values()}
         assert book.payments() == {each.payment_ref for each in owed.values()}
         for row in ROWS:
             assert book.standing_out(row) == _searched([each for each in owed.values() if each.row == row])

@@ -1,7 +1,7 @@
 """What is owed to the host, found by whatever is asked about it.
 
 Comes in: debts as they are owed, tried, parked and closed (`put`, the one way to change it). Goes out: the rows by
-name, by their bytes and by payment; what stands out per kind and card; STANs in use; the queue of those that may leave.
+name, by their bytes and by payment; what stands out per kind and card; the queue of those that may leave.
 Strategy: every sum is kept as it changes, so that a sale, a delivery and a look at the terminal's health cost the same
 with ten thousand debts as with ten. Parked debts stay in every sum: the host has not taken them.
 """
@@ -42,7 +42,6 @@ class DebtBook(Mapping[str, DebtRow]):
         self._rows: dict[str, DebtRow] = {}
         self._of_wire: dict[bytes, str] = {}
         self._of_payment: dict[str, list[str]] = {}
-        self._stans: Counter[int] = Counter()
         self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
 
     def __getitem__(self, name: str) -> DebtRow:
@@ -81,10 +80,6 @@ class DebtBook(Mapping[str, DebtRow]):
         """Payments that owe something."""
         return self._of_payment.keys()
 
-    def stans(self) -> AbstractSet[int]:
-        """STANs that must not be used again yet (DESIGN 5.4)."""
-        return self._stans.keys()
-
     def standing_out(self, row: str) -> OfflineUse:
         """What the host has not taken of one row of its profile. Safe to call from another thread, except that
         `per_token_count` goes on changing."""
@@ -102,7 +97,6 @@ class DebtBook(Mapping[str, DebtRow]):
         assert debt.wire is not None, "an open debt keeps its bytes"
         self._of_wire[debt.wire] = debt.debt
         self._of_payment.setdefault(debt.payment_ref, []).append(debt.debt)
-        self._stans[debt.stan] += 1
         self._sums[debt.row].add(debt, 1)
         heappush(self._sums[debt.row].ages, (debt.created_at_ms, debt.debt))
 
@@ -114,9 +108,6 @@ class DebtBook(Mapping[str, DebtRow]):
         names.remove(debt.debt)
         if not names:
             del self._of_payment[debt.payment_ref]
-        self._stans[debt.stan] -= 1
-        if not self._stans[debt.stan]:
-            del self._stans[debt.stan]
         self._sums[debt.row].add(debt, -1)
 
     def _oldest_at_ms(self, found: _Sum) -> int | None:

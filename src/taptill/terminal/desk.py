@@ -6,7 +6,7 @@ already promised to an entry on its way and for the two states that touch no mon
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -67,7 +67,8 @@ class Desk:
     journal: JournalReader
     counters: Counters
     breaker: Breaker
-    payments: dict[str, Payment] = field(default_factory=dict)
+    payments: dict[str, Payment] = field(default_factory=dict)  # changed by `remember` and `forget` only
+    stans: Counter[int] = field(default_factory=Counter)  # of their transactions: not to be used again yet
     debts: DebtBook = field(default_factory=DebtBook)
     outbox: dict[str, HostRequest] = field(default_factory=dict)
     at_counter: str | None = None
@@ -107,14 +108,25 @@ class Desk:
 
     def take_stan(self) -> int:
         """The next STAN that nothing open uses; it counts as used once its entry is synced (DESIGN 5.4)."""
-        stan = free_stan(self.counters, self._open_stans())
+        stan = free_stan(self.counters, self.stans.keys())
         self.counters = replace(self.counters, next_stan=stan_after(stan))
         return stan
 
-    def _open_stans(self) -> AbstractSet[int]:
-        """A debt has the STAN of its transaction, so that payments that owe something need not be looked at."""
-        others = [self.payments[ref].transaction for ref in self.payments.keys() - self.debts.payments()]
-        return self.debts.stans() | {act.stan for act in others if act}
+    def remember(self, payment: Payment) -> None:
+        """The payment as it is now. A debt shares the STAN of its payment's transaction, so that these are all."""
+        self.forget(payment.payment_ref)
+        self.payments[payment.payment_ref] = payment
+        if payment.transaction:
+            self.stans[payment.transaction.stan] += 1
+
+    def forget(self, payment_ref: str) -> None:
+        """Nothing of it is open any more, or it is about to change."""
+        before = self.payments.pop(payment_ref, None)
+        if before is None or before.transaction is None:
+            return
+        self.stans[before.transaction.stan] -= 1
+        if not self.stans[before.transaction.stan]:
+            del self.stans[before.transaction.stan]
 
     def take_key_counter(self) -> int:
         """The next DUKPT counter, never below the key store's own mark. Raises KeyStoreError."""
@@ -194,7 +206,7 @@ class Desk:
         """A step that touches no money and is not journaled: a card was seen, tap again."""
         payment = self.payments[payment_ref]
         moved = replace(payment, state=step(payment.state, trigger).dest)
-        self.payments[payment_ref] = moved
+        self.remember(moved)
         return moved
 
     def offline_budget(self) -> RiskBudget:

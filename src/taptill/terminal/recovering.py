@@ -27,8 +27,8 @@ def recover(desk: Desk) -> list[Effect]:
     rows = desk.journal.open_payments()
     for record in desk.journal.records_of(rows):
         if isinstance(record.entry, e.PaymentEntry):
-            ref = record.entry.payment_ref
-            desk.payments[ref] = fold(desk.payments.get(ref), record.entry).payment
+            before = desk.payments.get(record.entry.payment_ref)
+            desk.remember(fold(before, record.entry).payment)
     started = e.TerminalStarted(
         **desk.stamp(), version=version("taptill"), open_payments=len(rows), open_debts=len(desk.debts)
     )

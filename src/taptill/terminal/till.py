@@ -146,7 +146,7 @@ class Till:
         if not isinstance(entry, e.PaymentEntry):
             return []
         folded = fold(desk.payments.get(entry.payment_ref), entry)
-        desk.payments[entry.payment_ref] = folded.payment
+        desk.remember(folded.payment)
         effects = self._keep_books(entry, record.seq)
         for follow in folded.follow:
             effects += self._follow(follow, folded.payment, entry)
@@ -229,7 +229,7 @@ class Till:
         if payment.state is not PaymentState.UNKNOWN:
             desk.inquiries.pop(payment.payment_ref, None)
         if not is_open(payment.state) and desk.is_finished(payment.payment_ref):
-            desk.payments.pop(payment.payment_ref, None)
+            desk.forget(payment.payment_ref)
         return owing.forward(desk) if leaves else []
 
     def _exchange_ended(self, event: ExchangeEnded) -> list[Effect]:
@@ -261,7 +261,7 @@ class Till:
         """From the desk, or brought back from the journal for as long as it takes."""
         payment = self.desk.payments.get(payment_ref) or recovering.read_payment(self.desk.journal, payment_ref)
         if payment is not None:
-            self.desk.payments[payment_ref] = payment
+            self.desk.remember(payment)
         return payment
 
     def _tick(self, name: str) -> list[Effect]:
