@@ -75,3 +75,44 @@ def test_a_full_disk_is_reported_for_all_that_was_to_be_written(tmp_path: Path) 
     (reported,) = _events_of(_FullDisk.open(tmp_path / "journal.sqlite"), _armed("a"), _armed("b"))
     assert isinstance(reported, NotRecorded)
     assert len(reported.pending) == 2
+
+
+class _NoSpace:
+    """A disk that has room for what ends something and for nothing else."""
+
+    def __init__(self, journal: Path) -> None:
+        self.whole = False
+
+    def release(self) -> bool:
+        return False
+
+    def restore(self) -> bool:
+        return False
+
+
+def test_a_sale_that_finds_no_space_costs_what_is_ended_beside_it_nothing(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite", _NoSpace)
+    asked = e.LinkIntended(at_ms=1, trust=1, row="echo", stan=1, batch=1, key_counter=1)
+    refused, stored = _events_of(journal, _armed("a"), (Pending(asked),))
+    assert isinstance(refused, NotRecorded)
+    assert refused.space_gone
+    assert refused.pending == _armed("a")
+    assert isinstance(stored, Recorded)
+    assert [record.entry for record in stored.records] == [asked]
+
+
+def test_nothing_to_write_tries_the_disk(tmp_path: Path) -> None:
+    (well,) = _events_of(SqliteJournal.open(tmp_path / "well.sqlite"), ())
+    assert well == Recorded((), (), well.took_ms if isinstance(well, Recorded) else 0)
+    (full,) = _events_of(SqliteJournal.open(tmp_path / "full.sqlite", _NoSpace), ())
+    assert isinstance(full, NotRecorded)
+    assert full.space_gone
+
+
+def test_what_is_stored_is_told_to_the_copy_and_what_is_refused_is_not(journal: SqliteJournal) -> None:
+    copied: list[tuple[Pending, ...]] = []
+    clock = MachineTime()
+    writer = JournalWriter(journal, lambda event: None, clock, lambda pending, records: copied.append(pending))
+    writer.write([_armed("a")])
+    writer.write([_armed("a")])
+    assert copied == [_armed("a")]
