@@ -237,10 +237,10 @@ class Journal(JournalReader, Protocol):
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
         """All or nothing, synced on return: one record for each of `pending`. Seals that the journal puts between them
-        are not among those, so numbers may have gaps. Raises JournalError; then nothing is stored as far as this run can see (a
-        commit whose sync failed may still be found after a power cut: nobody was told of it). Raises SpaceGone for
-        what begins something while the space for its outcome cannot be held. No entries at all are a trial: that
-        space is taken and synced, so that a disk which refuses or dawdles is known before the next sale."""
+        are not among those, so numbers may have gaps. Raises JournalError; then nothing is stored as far as this run
+        can see (a commit whose sync failed may still be found after a power cut: nobody was told of it). Raises
+        SpaceGone for what begins something while the space for its outcome cannot be held. No entries at all are a
+        trial: that space is taken and synced, so that a disk which refuses or dawdles is known before the next sale."""
 
     def wire_of(self, transaction: str) -> bytes | None:
         """Bytes kept for an open transaction or debt."""
