@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,30 @@ def test_the_envelope_of_a_closed_debt_is_gone_from_the_copy_too(
         wait_until(lambda: is_level(copier))
     for kept in copy.parent.iterdir():
         assert b"<envelope of" not in kept.read_bytes(), kept.name
+
+
+def test_a_copy_that_was_replaced_leaves_no_envelope_on_its_medium(
+    journal: SqliteJournal, shop: Shop, path: Path, copy: Path
+) -> None:
+    journal.append([shop.armed("P1"), shop.sale("P1")])
+    open_level(path, copy).close()
+    journal.append([shop.decided("P1", "approved")])
+    with open(copy, "rb") as replaced:
+        assert b"<envelope of" in replaced.read()
+        open_level(path, copy).close()
+        replaced.seek(0)
+        assert not replaced.read().strip(b"\0")
+
+
+def test_a_copy_that_would_hold_other_bytes_stops(journal: SqliteJournal, shop: Shop, path: Path, copy: Path) -> None:
+    with copying(path, copy) as copier:
+        wait_until(copy.exists)
+        store(journal, copier, shop.armed("P1"))
+        wait_until(lambda: is_level(copier))
+        pending = [shop.armed("P2")]
+        (stored,) = journal.append(pending)
+        copier.follow(pending, [replace(stored, digest=bytes(32))])
+        wait_until(lambda: f"entry {stored.seq}: the same entry became other bytes" in copier.fault)
 
 
 def test_a_copy_that_knows_more_than_its_journal_is_left_alone(

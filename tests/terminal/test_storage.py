@@ -53,6 +53,10 @@ def test_a_sale_under_way_when_the_disk_fills_is_undone_and_none_begins(crowded:
     assert crowded.state(ref) == "reversed"
     assert crowded.journal.open_debts() == []
     assert crowded.arm().refusal == "disk-full"
+    crowded.post(LinkChanged(False, "tls://host:1", "cable"))  # the entry of an echo still finds room
+    crowded.pass_time(1)
+    assert crowded.asked[-1].row == "echo"
+    assert crowded.desk.storage_fault.startswith("full: ")
     small_disk.free()
     crowded.host = good_host
     crowded.pass_time(TRIAL_PAUSE_MS_MAX)
