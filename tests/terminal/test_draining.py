@@ -107,6 +107,18 @@ def test_no_debt_leaves_while_the_customer_waits_and_all_do_afterwards(tmp_path:
     shop.power_cut()
 
 
+def test_debts_leave_again_after_a_declined_sale_too(tmp_path: Path) -> None:
+    shop, host = _shop_that_owes(tmp_path, 20, window=2)
+    shop.arm()
+    shop.tap(tapped(OutcomeKind.ONLINE_REQUEST))
+    while len(host.waiting) > 1:
+        host.answer_one()
+    sale = host.waiting.popleft()
+    shop.post(ExchangeEnded(sale, reply(sale, "51", Verdict.DECLINED)))
+    assert [request.row for request in host.waiting] == ["offline_advice"] * 2
+    shop.power_cut()
+
+
 def test_new_debts_while_old_ones_drain_are_minted_once_and_delivered_once(tmp_path: Path) -> None:
     """A queue that grows while it drains (a host that comes and goes): each debt's bytes, STAN and key are its own."""
     shop, host = _shop_that_owes(tmp_path, 60, window=4)

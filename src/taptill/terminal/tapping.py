@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from taptill.amount.money import CURRENCIES, Money
-from taptill.card.outcome import CardRead
+from taptill.card.outcome import CardRead, OutcomeKind
 from taptill.card.parameters import TapRequest
 from taptill.card.sensitive import mask_pan
 from taptill.credential.credential import Credential
@@ -42,6 +42,8 @@ from taptill.terminal.machine import PaymentState, Trigger
 READ_TIMER = "read:"
 READING_MS_MAX = 60_000  # no card dialogue is longer; a reader that has not come back by then will not
 AUTHORISATION_RESPONSE_CODE = 0x8A
+OFFLINE_APPROVED, OFFLINE_DECLINED = b"Y1", b"Z1"
+ONLINE_FAILED_APPROVED, ONLINE_FAILED_DECLINED = b"Y3", b"Z3"
 ENVELOPE_NONCE_OCTETS = 12
 UNPREDICTABLE_NUMBER_OCTETS = 4
 TVR_FOUND = "tvr"  # after the tap; 95 stays what the card signed
@@ -143,9 +145,9 @@ def _act(desk: Desk, done: CardDone, decision: Decision) -> list[Effect]:
         case GoOnline():
             return _go_online(desk, done)
         case ApproveOffline():
-            return _owe_advice(desk, done, "offline_advice", b"Y1", "offline")
+            return _owe_advice(desk, done, "offline_advice", OFFLINE_APPROVED, "offline")
         case Defer():
-            return _owe_advice(desk, done, "deferred_advice", b"Y3", "host-unreachable")
+            return _owe_advice(desk, done, "deferred_advice", ONLINE_FAILED_APPROVED, "host-unreachable")
 
 
 def _declined(desk: Desk, done: CardDone, reason: str) -> list[Effect]:
@@ -163,9 +165,17 @@ def _declined(desk: Desk, done: CardDone, reason: str) -> list[Effect]:
         code=reason,
         reader=done.reader,
         masked_pan=masked,
-        card_facts=card_facts(done.card),
+        card_facts=card_facts(done.card, _refused_as(done.card)),
     )
     return [Append((Pending(desk.with_state(entry)),))]
+
+
+def _refused_as(card: CardRead) -> bytes:
+    """EMV Book 4, A6: declined offline, or because the host it asked for cannot be reached; nothing where the card was
+    not asked."""
+    if card.cryptogram_type is None:
+        return b""
+    return ONLINE_FAILED_DECLINED if card.outcome.kind is OutcomeKind.ONLINE_REQUEST else OFFLINE_DECLINED
 
 
 class _Tapped(TypedDict):
@@ -225,7 +235,7 @@ def _compose(desk: Desk, done: CardDone, row: str, response_code: bytes) -> tupl
         token=credential.token.hex(),
         masked_pan=credential.masked_pan,
         reader=done.reader,
-        card_facts=card_facts(done.card),
+        card_facts=card_facts(done.card, response_code),
         wire_digest=wire_digest(request.wire),
     )
 
@@ -257,12 +267,13 @@ def _message(desk: Desk, done: CardDone, credential: Credential, row: str, respo
     return compose(desk.profile, row, facts, desk.keys)
 
 
-def card_facts(card: CardRead) -> dict[str, str]:
+def card_facts(card: CardRead, response_code: bytes = b"") -> dict[str, str]:
     """What receipts and `explain` may show of a tap: tags as hex, and four words of our own."""
     facts = {f"{tag:X}": value.hex().upper() for tag, value in card.data.items()}
     facts |= {"84": card.aid.hex().upper(), TVR_FOUND: card.tvr.hex().upper()}
     facts |= {"kernel": card.kernel, "label": card.label, "cvm": card.outcome.cvm.value}
     facts |= {"oda": f"{card.oda.method.value} {card.oda.verdict.value}", "test_key": str(card.oda.test_key)}
+    facts |= {f"{AUTHORISATION_RESPONSE_CODE:X}": response_code.hex().upper()} if response_code else {}
     facts["cryptogram"] = card.cryptogram_type.value if card.cryptogram_type else ""
     return facts
 
