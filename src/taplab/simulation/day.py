@@ -17,6 +17,8 @@ VISITS_A_DAY = 20
 CARDS = ("good_credit",) * 8 + ("offline_funds",) * 6 + ("slow", "low_limit", "blocked")
 AMOUNTS_MINOR = (100, 450, 1_250, 1_250, 2_599, 4_000, 9_900, 20_000)
 MS_A_MINUTE = 60_000
+SOON = 6
+STORMS = 0.1  # share of days
 
 
 class Habit(Enum):
@@ -105,16 +107,32 @@ def draw_day(seed: int, visits: int = VISITS_A_DAY) -> Day:
     random = Random(seed)
     faults_count = random.choice((0, 2, 4, 8, 16, 32))
     troubles = random.sample(_TROUBLES, random.choice((1, 3, len(_TROUBLES), len(_TROUBLES))))
-    faults = {}
+    faults: dict[tuple[Point, int], Fault] = {}
     for _ in range(faults_count):
-        fault = _draw_fault(random, random.choice(troubles))
+        fault = _draw_fault(random, random.choice(troubles), tuple(faults.values()))
         faults[fault.point, fault.nth] = fault
+    if random.random() < STORMS:
+        faults |= {(fault.point, fault.nth): fault for fault in _draw_storm(random)}
     return Day(seed, tuple(_draw_visit(random) for _ in range(visits)), tuple(faults.values()))
 
 
-def _draw_fault(random: Random, trouble: Trouble) -> Fault:
+def _draw_storm(random: Random) -> tuple[Fault, ...]:
+    """The host goes away while customers pay, and chokes on the first that is owed when it is back: behind the frame
+    that was lost and the sign-on."""
+    nth = random.randrange(4, 20)
+    away_ms = random.randint(5, 15) * MS_A_MINUTE
+    return Fault(Point.REQUEST, nth, Kind.AWAY, away_ms), Fault(Point.REQUEST, nth + 2, Kind.POISON)
+
+
+def _draw_fault(random: Random, trouble: Trouble, before: tuple[Fault, ...]) -> Fault:
+    """Anywhere in the day, or soon after another one: while the terminal is busy with the first is the moment."""
     value = random.randint(trouble.value_min, trouble.value_max) if trouble.value_max else 0
-    return Fault(trouble.point, random.randrange(trouble.passes), trouble.kind, value)
+    same_place = [fault.nth for fault in before if fault.point is trouble.point]
+    if same_place and random.random() < 0.5:
+        nth = random.choice(same_place) + random.randint(1, SOON)
+    else:
+        nth = random.randrange(trouble.passes)
+    return Fault(trouble.point, nth, trouble.kind, value)
 
 
 def _draw_visit(random: Random) -> Visit:
