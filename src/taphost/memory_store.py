@@ -45,7 +45,8 @@ class MemoryBooks:
         return self.ledger.get(key)
 
     def next_serial(self) -> int:
-        return len(self.ledger) + 1
+        fresh, known = self.ledger.maps
+        return len(known) + len(fresh.keys() - known.keys()) + 1  # len() of both would walk through them
 
     def add(self, serial: int, entry: Entry) -> None:
         self.ledger[entry.key] = entry
