@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from taptill.errors import TapTillError
 
@@ -26,6 +27,17 @@ class ChildFailed(TapTillError):
     """A program of the lab did not come up; its last words are in the text."""
 
     code = 6102
+
+
+class Program(Protocol):
+    """One of ours as a process: started, asked to end, or killed without a word."""
+
+    def start(self) -> dict[str, str]:
+        """What it said when it was ready. Raises ChildFailed."""
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 class Child:

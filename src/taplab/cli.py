@@ -1,6 +1,7 @@
-"""The command `taplab`: the whole lab, to play with (`up`) or as a scripted shop day (`demo --headless`).
+"""The command `taplab`: the whole lab, to play with (`up`), as a scripted shop day (`demo --headless`), or under
+hardship (`hardship kill|cut|full|power`).
 
-Comes in: arguments. Goes out: progress on standard error, results on standard output. Exit status 0 when the day went
+Comes in: arguments. Goes out: progress on standard error, results on standard output. Exit status 0 when all went
 well, 1 when money was lost, doubled or unexplained, 2 when the lab could not be set up.
 """
 
@@ -25,10 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
+        if hasattr(options, "hardship"):
+            return _hardship(options)
         return _day(options) if getattr(options, "headless", False) else _up(options)
     except TapTillError as error:
         print(f"taplab: error {error.code}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,9 +44,20 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="the same, or a scripted shop day")
     demo.add_argument("--headless", action="store_true", help="play the day and end")
     demo.add_argument("--json", type=Path, metavar="FILE", help="with --headless: write what happened")
-    for verb in (up, demo):
+    hardship = verbs.add_parser("hardship", help="kill, cut off or starve a real terminal, then compare both books")
+    hardship.add_argument("hardship", choices=["kill", "cut", "full", "power"], metavar="NAME", help="%(choices)s")
+    hardship.add_argument("--count", type=_positive, metavar="N", help="how often; for cut: a cut every N bytes")
+    hardship.add_argument("--seed", type=int, default=0, metavar="S", help="draws what is done, and when (default 0)")
+    hardship.add_argument("--json", type=Path, metavar="FILE", help="write what happened")
+    for verb in (up, demo, hardship):
         verb.add_argument("--directory", type=Path, metavar="DIR", help="keep journal, keys and slips here")
     return parser
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
 
 
 def _directory(options: argparse.Namespace, stack: ExitStack) -> Path:
@@ -73,6 +89,31 @@ def _day(options: argparse.Namespace) -> int:
             write_json(told, options.json)
             _say(f"written to {options.json}")
     return 0 if went_well(told) else 1
+
+
+def _hardship(options: argparse.Namespace) -> int:
+    from taplab.hardship import HARDSHIPS
+    from taplab.hardship.report import show, write_json
+
+    run, usual_count = HARDSHIPS[options.hardship]
+    with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _leave))
+        directory = options.directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="taptill-hardship-"))
+        report = run(Path(directory).resolve(), options.count or usual_count, options.seed, _say)
+        show(report, Console(width=None if sys.stdout.isatty() else 120))
+        if options.json is not None:
+            write_json(report, options.json)
+            _say(f"written to {options.json}")
+    if report.skipped:
+        return 2
+    if not report.sound and options.directory is None:
+        _say("again with --directory DIR keeps journal, host database and logs; then: taptill explain REF")
+    return 0 if report.sound else 1
+
+
+def _leave(number: int, frame: object) -> None:
+    """As Ctrl-C: whatever is mounted or running is put away on the way out."""
+    raise KeyboardInterrupt
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -67,18 +67,20 @@ class LabFiles:
     journal: Path
 
     @classmethod
-    def of(cls, directory: Path) -> LabFiles:
+    def of(cls, directory: Path, terminal_folder: str = "") -> LabFiles:
+        """`terminal_folder` is where the terminal keeps what it writes itself, inside `directory`."""
+        own = directory / terminal_folder
         return cls(
             directory=directory,
             certificates=CertificateFiles.of(directory),
             secrets=directory / "secrets.json",
             scheme=directory / "scheme.json",
             ca_keys=directory / "lab-ca-keys.toml",
-            keystore=directory / "keystore.json",
+            keystore=own / "keystore.json",
             host_config=directory / "host.toml",
             host_database=directory / "host.sqlite",
             terminal_config=directory / "terminal.toml",
-            journal=directory / "journal.sqlite",
+            journal=own / "journal.sqlite",
         )
 
 
@@ -90,12 +92,13 @@ class _Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_key: str
 
 
-def provision(directory: Path, entropy: Entropy | None = None) -> LabFiles:
+def provision(directory: Path, entropy: Entropy | None = None, terminal_folder: str = "") -> LabFiles:
     """Makes what is missing and keeps what is there. Raises ConfigError for a kept file that cannot be read, OSError
     for a directory that cannot be written."""
     entropy = entropy or SystemEntropy()
     directory.mkdir(parents=True, exist_ok=True)
-    files = LabFiles.of(directory)
+    files = LabFiles.of(directory, terminal_folder)
+    files.journal.parent.mkdir(exist_ok=True)
     if not files.certificates.complete():
         make_certificates(files.certificates, TERMINAL_ID)
     secrets = _kept_secrets(files.secrets, entropy)
@@ -116,8 +119,8 @@ def terminal_config(
     certificates = files.certificates
     tables: dict[str, Mapping[str, str | int | list[str]]] = {
         "": {
-            "journal": files.journal.name,
-            "keystore": f"file:{files.keystore.name}",
+            "journal": str(files.journal.relative_to(files.directory)),
+            "keystore": f"file:{files.keystore.relative_to(files.directory)}",
             "readers": list(readers),
             "printer": printer,
             "ca_keys": [files.ca_keys.name],

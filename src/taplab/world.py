@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from taplab.card import Card, Scheme, load_card, packaged_cards
-from taplab.child import Child
+from taplab.child import Child, Program
 from taplab.network import LabNetwork
 from taplab.pcsc.pcscd import READER_NAMES, OwnPcscd, PcscUnavailable
 from taplab.pn532.serial_port import VirtualPn532
@@ -25,6 +25,7 @@ from taptill.entropy import SystemEntropy
 from taptill.errors import TapTillError
 
 Progress = Callable[[str], None]
+ProgramMaker = Callable[[str, str, Sequence[str], Path], Program]
 
 AWAY_S = 0.3
 
@@ -53,8 +54,11 @@ class World:
         real_readers: Sequence[str] = (),
         *,
         pcsc: bool = True,
+        program: ProgramMaker = Child,
+        terminal_folder: str = "",
     ) -> None:
-        """`real_readers` are URLs beside the lab's own; without `pcsc` the PN532 is all the lab has."""
+        """`real_readers` are URLs beside the lab's own; without `pcsc` the PN532 is all the lab has. `program` makes
+        the processes; the terminal keeps its journal and its keys in `terminal_folder` of the directory."""
         self.directory = directory.resolve()
         self.holders: dict[str, CardHolder] = {}
         self.pcsc_missing = "" if pcsc else "not asked for"
@@ -63,11 +67,14 @@ class World:
         self._real_readers = tuple(real_readers)
         self._cards: dict[str, Card] = {}
         self._held: set[str] = set()  # readers with a card
+        self._program = program
+        self._terminal_folder = terminal_folder
         self._stack = ExitStack()
         self.files: LabFiles
         self.network: LabNetwork
         self.printer: LabPrinter
-        self._terminal: Child
+        self._terminal: Program
+        self._host: Program
 
     def __enter__(self) -> Self:
         try:
@@ -82,9 +89,11 @@ class World:
 
     def _start(self) -> None:
         self._progress("keys, certificates and cards")
-        self.files = provision(self.directory)
+        self.files = provision(self.directory, terminal_folder=self._terminal_folder)
         self._progress("host")
-        address = self._start_host()
+        self._host = self._host_program()
+        self._stack.callback(self._host.stop)
+        address = _address(self._host.start())
         self.network = self._stack.enter_context(LabNetwork(address))
         self.printer = self._stack.enter_context(LabPrinter(self.directory / "receipts", columns=32))
         self._progress("readers")
@@ -92,7 +101,7 @@ class World:
         if not self.pcsc_missing:
             self._start_pcsc()
         self._write_config()
-        self._terminal = Child(
+        self._terminal = self._program(
             "terminal",
             "taptill.cli",
             ["run", "--config", str(self.files.terminal_config)],
@@ -101,8 +110,8 @@ class World:
         self._stack.callback(self._terminal.stop)
         self.start_terminal()
 
-    def _start_host(self) -> tuple[str, int]:
-        host = Child(
+    def _host_program(self) -> Program:
+        return self._program(
             "host",
             "taphost.cli",
             [
@@ -116,9 +125,6 @@ class World:
             ],
             self.directory / "host.log",
         )
-        self._stack.callback(host.stop)
-        name, _, port = host.start()["listening"].rpartition(":")
-        return name, int(port)
 
     @property
     def host_database(self) -> str:
@@ -159,6 +165,17 @@ class World:
     def stop_terminal(self) -> None:
         self._terminal.stop()
 
+    def kill_host(self) -> None:
+        """A power cut at the acquirer."""
+        self._host.kill()
+
+    def start_host(self) -> None:
+        """From a cold start; it listens elsewhere now, and the network leads there."""
+        self.network.target = _address(self._host.start())
+
+    def stop_host(self) -> None:
+        self._host.stop()
+
     def reader(self, kind: str) -> str:
         """The URL of the reader of this kind, "pn532" or "pcsc". Raises NoSuchReader."""
         for url in self.holders:
@@ -189,8 +206,18 @@ class World:
             self._held.remove(reader)
             time.sleep(AWAY_S)
 
+    def snatch(self, reader: str) -> None:
+        """Take the card away while nobody looks: the terminal is off."""
+        self._holder(reader).remove()
+        self._held.discard(reader)
+
     def _holder(self, reader: str) -> CardHolder:
         holder = self.holders.get(reader)
         if holder is None:
             raise NoSuchReader(f"no reader {reader!r}", where="lab", next_step=", ".join(self.holders))
         return holder
+
+
+def _address(ready: dict[str, str]) -> tuple[str, int]:
+    name, _, port = ready["listening"].rpartition(":")
+    return name, int(port)
