@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 from taptill.errors import TapTillError
 
 if TYPE_CHECKING:
+    from taptill.terminal.config import TerminalConfig
+    from taptill.terminal.wiring import Terminal
+    from taptill.terminal.workers import Worker
     from taptill.ui.ecr.commands import Counter
 
 
@@ -130,17 +133,42 @@ def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     config = load_config(options.config)
     terminal = build(config, options.config.resolve().parent)
+    webhooks = _webhooks(config, options.config.resolve().parent, terminal) if config.webhooks else ()
     web = WebFaces(EcrApi(terminal.front, terminal.profile).app(), config.ecr_listen)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: terminal.loop.stop())
     web.start()
     print(json.dumps({"listening": f"http://127.0.0.1:{web.port}"}), flush=True)
     try:
-        terminal.loop.run(terminal.workers)
+        terminal.loop.run((*terminal.workers, *webhooks))
     finally:
         web.stop()
         terminal.journal.close()
     return 0
+
+
+def _webhooks(config: TerminalConfig, base: Path, terminal: Terminal) -> tuple[Worker, ...]:
+    from taptill.entropy import SystemEntropy
+    from taptill.journal.adapters.notice_file import NoticeFile
+    from taptill.journal.adapters.sqlite import SqliteJournalReader
+    from taptill.journal.notices import end_of
+    from taptill.ui.webhook import Source, WebhookDesk, WebhookWorker
+
+    journal, clock = base / config.journal, terminal.clock
+    notices = NoticeFile(journal.with_name(journal.name + ".notices"))
+    source = Source(
+        terminal_id=config.identity.terminal_id,
+        receivers=tuple(each.url for each in config.webhooks),
+        open_journal=lambda: SqliteJournalReader.open(journal),
+        reached=end_of(terminal.journal),
+        listening=terminal.front.listening,
+    )
+    workers = tuple(
+        WebhookWorker(each.url, base / each.secret_file, source, notices, clock, SystemEntropy())
+        for each in config.webhooks
+    )
+    terminal.front.notice_desk = WebhookDesk(workers, notices, clock)
+    return workers
 
 
 def _read(options: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ FIXED_INTERFACE = {  # DESIGN 6, as far as this release serves it
     ("GET", "/v1/debts"),
     ("POST", "/v1/debts/send"),
     ("POST", "/v1/dispositions"),
+    ("GET", "/v1/notices"),
     ("GET", "/v1/health"),
     ("GET", "/v1/events"),
     ("GET", "/metrics"),

@@ -194,6 +194,12 @@ class JournalReader(Protocol):
 
     def records(self, payment_ref: str | None = None) -> Iterator[Record]: ...
 
+    def records_after(self, seq: int) -> Iterator[Record]:
+        """Every entry behind this one, up to the last one there was when the reading began."""
+
+    def last_seq(self) -> int:
+        """0 in an empty journal."""
+
     def records_of(self, payments: Iterable[PaymentRow]) -> Iterator[Record]:
         """The entries of these payments in the journal's order, each stored entry looked at once at most."""
 

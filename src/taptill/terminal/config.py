@@ -7,9 +7,11 @@ file. Nothing else in the terminal reads the file.
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -72,6 +74,13 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]  # Ed25519, 32 bytes in hex
 
 
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of every change of a payment's state."""
+
+    url: str  # https, or http to this machine
+    secret_file: str  # what notices are signed with; readable by its owner alone
+
+
 class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: Identity
     host: HostConfig
@@ -85,6 +94,7 @@ class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     offline: OutageLimits | None = None
     deferred: OutageLimits | None = None
     operators: list[Operator] = []
+    webhooks: list[Webhook] = []
     ecr_listen: str = "127.0.0.1:0"
     arm_expiry_ms: int = 60_000
 
@@ -102,4 +112,28 @@ def load_config(path: Path) -> TerminalConfig:
     names = [operator.name for operator in config.operators]
     if len(names) > len(set(names)):
         raise ConfigError("two operators have one name", where=f"{path}: operators", next_step="one key for each name")
+    _refuse_webhooks([webhook.url for webhook in config.webhooks], where=f"{path}: webhooks")
     return config
+
+
+def _refuse_webhooks(urls: list[str], where: str) -> None:
+    """What they say of payments goes encrypted to somebody known, or does not leave this machine."""
+    for url in urls:
+        try:
+            place = urlsplit(url)
+            usable = bool(place.hostname) and place.port != 0 and not place.username and not place.fragment
+        except ValueError:
+            usable = False
+        if not usable or not url.isascii() or " " in url:
+            raise ConfigError(f"{url!r} is no address of a webhook", where=where, next_step="https://host[:port]/path")
+        if place.scheme != "https" and not (place.scheme == "http" and _is_this_machine(str(place.hostname))):
+            raise ConfigError(f"{url!r} would go unencrypted", where=where, next_step="https; http only to 127.0.0.1")
+    if len(urls) > len(set(urls)):
+        raise ConfigError("two webhooks have one url", where=where, next_step="name each receiver once")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -28,6 +28,7 @@ from taptill.terminal.events import (
     SendNow,
     WhyRequested,
 )
+from taptill.terminal.notice_desk import NoticeDesk, NoticesHealth, NoticeView
 from taptill.terminal.payment import Payment
 from taptill.terminal.recovering import read_payment
 from taptill.terminal.situation import Situation
@@ -53,6 +54,7 @@ class HealthView(TypedDict):
     unknown_payments: int
     open_debts: int
     money_at_risk_minor: int
+    notices: NoticesHealth | None  # None where nobody is to be told
 
 
 class TerminalBusy(TapTillError):
@@ -69,6 +71,7 @@ class Front:
         self._journal = journal
         self._reading = threading.Lock()  # a journal reader is used by one thread at a time
         self.health = health
+        self.notice_desk: NoticeDesk | None = None  # set before the loop runs
         self._tickets = itertools.count(1)
         self._waiting: dict[int, Future[Answer]] = {}
         self._latest: dict[str, Tell] = {}
@@ -160,6 +163,13 @@ class Front:
         with self._reading:
             rows = self._journal.payments()
         return Counter(row.state for row in rows)
+
+    def notices_health(self) -> NoticesHealth | None:
+        return self.notice_desk.health() if self.notice_desk else None
+
+    def newest_notices(self, count_max: int) -> list[NoticeView]:
+        """The newest last. Raises TapTillError."""
+        return self.notice_desk.newest(count_max) if self.notice_desk else []
 
     def open_debts(self) -> list[DebtRow]:
         """Open and parked ones. Raises JournalError."""

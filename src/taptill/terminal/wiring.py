@@ -37,6 +37,7 @@ from taptill.terminal.desk import Desk
 from taptill.terminal.events import Event
 from taptill.terminal.front import Front, HealthView
 from taptill.terminal.loop import Loop
+from taptill.terminal.notice_desk import NoticesHealth
 from taptill.terminal.till import Till
 from taptill.terminal.view import reason_view
 from taptill.terminal.workers import JournalWorker, JournalWriter, PrinterWorker, ReaderWorker, Worker
@@ -102,6 +103,7 @@ class Terminal:
     front: Front
     profile: Profile
     journal: SqliteJournal
+    clock: Clock
     workers: tuple[Worker, ...]
 
 
@@ -117,13 +119,13 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
     copier = JournalCopier(base / config.journal, base / config.journal_copy) if config.journal_copy else None
     shown = SqliteJournalReader.open(base / config.journal)
-    front = Front(lambda event: loop.post(event), shown, lambda: health(desk, copier))
+    front = Front(lambda event: loop.post(event), shown, lambda: health(desk, copier, front.notices_health()))
     loop = Loop(Till(desk), clock, front.tell, front.answer)
     writer = JournalWorker(JournalWriter(journal, loop.post, clock, copier.follow if copier else None))
     readers, printer = _readers(config, desk, clock, loop.post), _printer(config, loop.post)
     loop.attach(writer, _link(config, base, profile, keys, clock, loop.post), readers, printer)
     others = [worker for worker in (copier, printer) if worker is not None]
-    return Terminal(loop, front, profile, journal, (writer, *readers, *others))
+    return Terminal(loop, front, profile, journal, clock, (writer, *readers, *others))
 
 
 def desk_of(
@@ -150,7 +152,7 @@ def desk_of(
     )
 
 
-def health(desk: Desk, copier: JournalCopier | None = None) -> HealthView:
+def health(desk: Desk, copier: JournalCopier | None = None, notices: NoticesHealth | None = None) -> HealthView:
     """A look at the desk from another thread: single values, each true at some moment just now."""
     return HealthView(
         ready=(desk.signed_on or desk.breaker.open) and not desk.storage_fault and any(desk.readers.values()),
@@ -166,6 +168,7 @@ def health(desk: Desk, copier: JournalCopier | None = None) -> HealthView:
         unknown_payments=len(desk.inquiries),
         open_debts=len(desk.debts),
         money_at_risk_minor=desk.money_at_risk_minor(),
+        notices=notices,
     )
 
 

@@ -66,7 +66,7 @@ class SqliteJournalReader:
 
     def stored(self, first_seq: int = 1, last_seq: int | None = None) -> Iterator[chain.StoredEntry]:
         """Rows as they lie on the disk, in order, up to the last one there was when the reading began."""
-        last = self._last_seq() if last_seq is None else last_seq
+        last = self.last_seq() if last_seq is None else last_seq
         while first_seq <= last:
             piece = self._select(
                 lambda row: chain.StoredEntry(*row),
@@ -86,6 +86,12 @@ class SqliteJournalReader:
         for record in map(chain.read_entry, self.stored(payment.first_seq, payment.last_seq)):
             if isinstance(record.entry, PaymentEntry) and record.entry.payment_ref == payment_ref:
                 yield record
+
+    def records_after(self, seq: int) -> Iterator[Record]:
+        yield from map(chain.read_entry, self.stored(seq + 1))
+
+    def last_seq(self) -> int:
+        return self._number("SELECT ifnull(max(seq), 0) FROM entry")
 
     def records_of(self, payments: Iterable[PaymentRow]) -> Iterator[Record]:
         wanted = {row.payment_ref: row for row in payments}
@@ -184,7 +190,7 @@ class SqliteJournalReader:
     def verify_recent(self) -> Verified:
         """The entries from the last seal on, or the last SEAL_ENTRIES_MAX where there is none; `count` says how many
         were looked at. Raises JournalDamaged, naming the first bad entry of all."""
-        last = self._last_seq()
+        last = self.last_seq()
         if last != self._number("SELECT head_seq FROM counter"):
             raise damaged(self._where, f"entries after {last} are missing")
         try:
@@ -235,9 +241,6 @@ class SqliteJournalReader:
         if self._format < SEALED_SINCE:
             return ()
         return self._select(lambda row: Seal(*row), "SELECT seq, batch, head FROM seal " + condition)
-
-    def _last_seq(self) -> int:
-        return self._number("SELECT ifnull(max(seq), 0) FROM entry")
 
     def _number(self, statement: str) -> int:
         found = self._one(lambda row: int(row[0]), statement)

@@ -27,6 +27,7 @@ from taptill.host.profile import Profile
 from taptill.terminal.effects import Answer
 from taptill.terminal.front import Front, HealthView, TerminalBusy
 from taptill.terminal.machine import is_open
+from taptill.terminal.notice_desk import NoticesView
 from taptill.terminal.situation import Situation
 from taptill.terminal.view import (
     DebtsView,
@@ -52,6 +53,7 @@ from taptill.ui.ecr.orders import (
 )
 
 PAYMENTS_SHOWN_MAX = 50
+NOTICES_SHOWN_MAX = 200
 STREAMS_MAX = 32
 _STATUS = {  # any other refusal is a conflict
     "journal-not-writable": 503,
@@ -86,6 +88,7 @@ class EcrApi:
             ("GET", "/v1/debts"): self._debts,
             ("POST", "/v1/debts/send"): self._send_now,
             ("POST", "/v1/dispositions"): self._dispose,
+            ("GET", "/v1/notices"): self._notices,
             ("GET", "/v1/health"): self._health,
             ("GET", "/v1/events"): self._events,
             ("GET", "/metrics"): self._show_metrics,
@@ -169,6 +172,9 @@ class EcrApi:
         answer = await run_in_threadpool(self._front.dispose, await read_offered(request))
         return await self._show_answer(answer, done=200)
 
+    async def _notices(self, request: Request) -> Response:
+        return JSONResponse({"notices": await run_in_threadpool(self._front.newest_notices, NOTICES_SHOWN_MAX)})
+
     async def _health(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._front.health))
 
@@ -240,6 +246,9 @@ OPERATIONS = (
         PaymentView,
         refusals=(*_COUNTER, 403, 413, 422),
         body=OfferedDisposition,
+    ),
+    Operation(
+        "GET", "/v1/notices", f"The newest {NOTICES_SHOWN_MAX} notices to webhooks", NoticesView, refusals=(503,)
     ),
     Operation("GET", "/v1/health", "Whether a sale can start, and what is in the way", HealthView),
     Operation("GET", "/v1/events", "One server-sent event `payment` per change", "text/event-stream", refusals=(503,)),

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from taptill.terminal.front import Front
+from taptill.terminal.notice_desk import NoticesHealth
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -47,9 +48,19 @@ class _TerminalCollector(Collector):
         at_risk = "Approved or accepted without the acquirer and not yet taken by it, in minor units"
         yield _gauge("taptill_money_at_risk_minor", at_risk, health["money_at_risk_minor"])
         yield _by("taptill_reader_up", "1 while the reader is usable", "reader", health["readers"])
+        yield from _notices(health["notices"])
         debts = Counter(debt.state for debt in self._front.open_debts())
         yield _by("taptill_open_debts", "Messages owed to the acquirer", "state", {"open": 0, "parked": 0} | debts)
         yield _by("taptill_payments", "Payments in the journal", "state", self._front.payments_by_state())
+
+
+def _notices(notices: NoticesHealth | None) -> Iterable[Metric]:
+    if notices is None:
+        return
+    told = "Notices to webhooks that wait, and those given up within 24 hours"
+    states = {"queued": notices["queued"], "expired": notices["expired"], "refused": notices["refused"]}
+    yield _by("taptill_notices", told, "state", states)
+    yield _gauge("taptill_notices_fault", "1 while the last try of a notice failed", bool(notices["last_error"]))
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:
