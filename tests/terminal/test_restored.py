@@ -16,7 +16,7 @@ from tests.terminal.shop import CONFIG, CountingEntropy, Shop, absent_host, good
 from tests.terminal.shop_with_host import RICH, Fate, ShopWithHost
 
 from taptill.card.outcome import CryptogramType, OutcomeKind
-from taptill.host.exchange import ExchangeResult, HostRequest
+from taptill.host.exchange import ExchangeResult, HostRequest, Verdict
 from taptill.terminal.machine import PaymentState, is_open
 
 SCHEDULES = int(os.environ.get("TAPTILL_SCHEDULES", "40"))
@@ -255,3 +255,19 @@ def test_no_sale_that_was_told_approved_is_undone_by_an_older_copy(seed: int, tm
         raise
     finally:
         shop.power_cut()
+
+
+def test_an_advice_whose_key_the_host_refuses_twice_is_the_operators(shop: Shop) -> None:
+    shop.lose_host()
+    ref = shop.sell(tapped(OutcomeKind.APPROVED, CryptogramType.TC))
+
+    def knows_the_key(request: HostRequest) -> ExchangeResult:
+        refused = request.row == "offline_advice"
+        return reply(request, "A0", Verdict.SIGN_ON_FIRST) if refused else good_host(request)
+
+    shop.host = knows_the_key
+    shop.pass_time(HOUR_MS)
+    (debt,) = shop.journal.open_debts()
+    assert (debt.payment_ref, debt.state) == (ref, "parked")
+    assert sum(request.row == "offline_advice" for request in shop.asked) == 2
+    assert shop.sell() and shop.told[-1].state == "approved"

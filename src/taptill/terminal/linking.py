@@ -20,11 +20,10 @@ from taptill.journal.port import Pending
 from taptill.terminal.asking import resume_inquiries
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Append, Effect, FollowClock, SetTimer
-from taptill.terminal.owing import forward, host_is_back
+from taptill.terminal.owing import KEY_REFUSED, forward, host_is_back
 
 PROBE_TIMER = "probe"
 CLOCK_STEP_MS_MAX = 10 * 365 * 86_400_000
-KEYS_SEEN_BEFORE = "A0"
 
 
 def question(desk: Desk) -> list[Effect]:
@@ -139,7 +138,7 @@ def _taught(desk: Desk, request: HostRequest, result: ExchangeResult) -> Breaker
 
 
 def _taught_by_answer(desk: Desk, request: HostRequest, reply: HostReply, jitter: int) -> Breaker:
-    if reply.code == KEYS_SEEN_BEFORE:
+    if reply.code == KEY_REFUSED:
         desk.skip_key_counters()
     if request.row == "sign_on" and reply.verdict is not Verdict.APPROVED:
         reason = f"sign-on refused: {reply.code}"

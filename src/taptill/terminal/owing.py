@@ -20,6 +20,10 @@ FORWARD_TIMER = "forward"
 DEBTS_IN_FLIGHT_MAX = 32  # a new sale waits for no more debts than these, whatever window the host grants
 ANSWERS_UNSYNCED_MAX = 64  # as many as the journal's writer puts into one sync
 
+# To a new message: sign on and ask again. A debt keeps its bytes and its key: refused twice it is refused for good, as
+# where a restored journal sold with a key of its lost future.
+KEY_REFUSED = "A0"
+
 _RETRIES = {Verdict.TRY_LATER, Verdict.IN_DOUBT, Verdict.SIGN_ON_FIRST}
 
 
@@ -62,9 +66,10 @@ def delivery_ended(desk: Desk, request: HostRequest, result: ExchangeResult) -> 
 
 def _answered(desk: Desk, debt: DebtRow, replied: Replied) -> list[Effect]:
     reply = replied.reply
-    if reply.verdict in _RETRIES:
+    result = f"host: {reply.code}"
+    if reply.verdict in _RETRIES and not (reply.code == KEY_REFUSED and debt.last_result == result):
         _back_off(desk, debt)
-        return [_tried(desk, debt, f"host: {reply.code}"), *forward(desk)]
+        return [_tried(desk, debt, result), *forward(desk)]
     desk.debts.queue.answer(debt.debt)
     digest = hashlib.sha256(replied.evidence).hexdigest()
     about = {"payment_ref": debt.payment_ref, "state": "", "debt": debt.debt, "code": reply.code}
