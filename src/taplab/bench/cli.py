@@ -31,12 +31,15 @@ MEASUREMENTS: dict[str, Measure] = {
     "sale_during_drain": sale_during_drain.measure,
 }
 DIRECTORY = Path("build/bench")
+FILE_COLUMNS = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     logging.disable()
     console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = FILE_COLUMNS
     directory: Path = options.directory
     directory.mkdir(parents=True, exist_ok=True)
     if kind_of(directory) in MEMORY_DISKS:
@@ -100,7 +103,7 @@ def _show(name: str, result: Result | Skipped, console: Console) -> None:
         return
     columns = list(dict.fromkeys(key for figures in result.contenders.values() for key in figures))
     table = Table(title=f"{name}: {_verdict(result)}", title_justify="left")
-    table.add_column("contender")
+    table.add_column("contender", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     for contender, figures in result.contenders.items():

@@ -25,8 +25,8 @@ from taptill.errors import TapTillError
 
 SALES, PUTS = 200, 400
 TRACE_WAIT_S = 180
-SYNC, SEND = "sync", "send"
-_SYNC = re.compile(r"\b(?:fsync|fdatasync)\(")
+SYNC, SEND = "sync ", "send"
+_SYNC = re.compile(r"\b(?:fsync|fdatasync)\(\d+<([^>]*)>")
 _SEND = re.compile(r"\b(?:write|writev|sendto|sendmsg)\(\d+<TCP")
 _MARK = re.compile(rf'\bwrite\(\d+<[^"]*"{MARK}([a-z ]+)\.')
 
@@ -45,28 +45,30 @@ def measure(plan: Plan) -> Result | Skipped:
     shop = shop_that_owes(folder / "shop", 0, plan)
     calls = _trace_sales(shop, folder, max(4, plan.count(SALES)))
     usual, after_idle = _before_send(calls, "armed"), _before_send(calls, "armed after idle")
-    counts = usual + after_idle
+    counts = [len(synced) for synced in usual + after_idle]
+    surplus = Counter(name for synced in usual + after_idle if len(synced) != 1 for name in synced)
     puts = max(5, plan.count(PUTS))
     names = (JOURNAL, *(contender.name for contender in CONTENDERS))
     per_put: dict[str, dict[str, Figure]] = {}
     for number, name in enumerate(names):
         plan.progress(f"puts of {name}")
         calls = _trace(copy_of(shop, folder / f"puts-{number}"), ["--contender", name, "--count", str(puts)])
-        synced = calls[calls.index("puts begin") : calls.index("puts end")].count(SYNC)
-        per_put[name] = {"syncs per put": round(synced / (puts - 1), 2)}
+        synced = _syncs(calls[calls.index("puts begin") : calls.index("puts end")])
+        per_put[name] = {"syncs per put": round(len(synced) / (puts - 1), 2)}
     spread = Counter(counts)
     first: dict[str, Figure] = {
         "before the request": round(mean(counts), 3),
         "fewest": min(counts),
         "most": max(counts),
-        "after idle": after_idle[0],
+        "after idle": len(after_idle[0]),
     }
     return Result(
         ratio=spread[1] / len(counts),
         bar=1.0,
         better=Better.HIGHER,
         contenders={"taptill sale": first} | per_put,
-        details={f"sales with {syncs} syncs": spread[syncs] for syncs in sorted(spread)},
+        details={f"sales with {syncs} syncs": spread[syncs] for syncs in sorted(spread)}
+        | {f"synced in the others: {name}": syncs for name, syncs in sorted(surplus.items())},
         notes=(
             "the ratio is the share of sales with exactly one sync between the arming and the request's first byte",
             "a checkpoint of SQLite, every 1,000 pages, syncs log and file once more, for everybody here",
@@ -91,7 +93,7 @@ def _trace_sales(shop: LabFiles, folder: Path, count: int) -> list[str]:
 
 
 def _trace(files: LabFiles, arguments: list[str]) -> list[str]:
-    """What happened, in order: SYNC, SEND, and the words of marks. Raises TraceFailed."""
+    """What happened, in order: SYNC with a file's name, SEND, and the words of marks. Raises TraceFailed."""
     log = files.directory / "strace"
     traced = [sys.executable, "-m", "taplab.bench.counted_syncs", "--directory", str(files.directory), *arguments]
     calls = "trace=fsync,fdatasync,write,writev,sendto,sendmsg"
@@ -106,15 +108,16 @@ def _call(line: str) -> str:
     """Of a call in two lines, the first counts."""
     if mark := _MARK.search(line):
         return mark[1]
-    if _SYNC.search(line):
-        return SYNC
+    if sync := _SYNC.search(line):
+        return SYNC + Path(sync[1]).name
     return SEND if _SEND.search(line) else ""
 
 
-def _before_send(calls: list[str], mark: str) -> list[int]:
-    """Syncs between each mark of this kind and the first byte that left after it."""
-    counts = []
-    for at, call in enumerate(calls):
-        if call == mark:
-            counts.append(calls[at : calls.index(SEND, at)].count(SYNC))
-    return counts
+def _before_send(calls: list[str], mark: str) -> list[list[str]]:
+    """The files synced between each mark of this kind and the first byte that left after it."""
+    marked = (at for at, call in enumerate(calls) if call == mark)
+    return [_syncs(calls[at : calls.index(SEND, at)]) for at in marked]
+
+
+def _syncs(calls: list[str]) -> list[str]:
+    return [call.removeprefix(SYNC) for call in calls if call.startswith(SYNC)]
