@@ -6,7 +6,7 @@ from typing import Protocol, TypedDict
 
 
 class NoticesHealth(TypedDict):
-    """Over all receivers."""
+    """Over all receivers. While a request is under way what came meanwhile is not counted yet."""
 
     queued: int
     expired: int  # within the last 24 hours, as is `refused`
