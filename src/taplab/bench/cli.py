@@ -8,6 +8,7 @@ folder of its own, on the disk it is to measure, and its folder is gone afterwar
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import logging
 import os
@@ -59,12 +60,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tools/bench",
         description="Ratios of contenders that ran in turns on this machine. Seconds are for orientation only.",
-        epilog="JSON: by name an object with ratio, bar, met, better, contenders, details and notes; or with skipped.",
+        epilog=_what_is_measured(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="one of " + ", ".join(MEASUREMENTS) + "; all of them")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="fewer rounds, about two minutes in all")
-    size.add_argument("--full", action="store_true", help="everything at full size, about an hour")
+    size.add_argument("--quick", action="store_true", help="fewer rounds, about a minute in all")
+    size.add_argument("--full", action="store_true", help="everything at full size, about a quarter of an hour")
     parser.add_argument("--divide", type=_natural, default=1, metavar="N", help="N times less still: no figures to use")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="a folder on the disk to measure")
@@ -73,6 +75,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no measurement {', '.join(sorted(unknown))}: choose from {', '.join(MEASUREMENTS)}")
     return options
+
+
+def _what_is_measured() -> str:
+    """A line for each measurement: the first of its file."""
+    told = [(inspect.getdoc(inspect.getmodule(act)) or "").splitlines()[0] for act in MEASUREMENTS.values()]
+    file = "The file has for each name ratio, bar, met, better, contenders, details and notes; or why it was skipped."
+    return "\n".join(["measurements:", *(f"  {line}" for line in told), "", file])
 
 
 def _natural(text: str) -> int:
