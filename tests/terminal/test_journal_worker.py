@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 from pathlib import Path
 
+import apsw
 import pytest
 
 from taptill.clock import MachineTime
 from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
-from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded
+from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded, StartAgain
 from taptill.terminal.workers import JournalWorker, JournalWriter
 
 ANSWER_WAIT_S = 5.0
@@ -116,3 +117,12 @@ def test_what_is_stored_is_told_to_the_copy_and_what_is_refused_is_not(journal: 
     writer.write([_armed("a")])
     writer.write([_armed("a")])
     assert copied == [_armed("a")]
+
+
+def test_a_journal_that_holds_something_else_than_was_acknowledged_wants_a_new_start(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite")
+    journal.append(_armed("a"))
+    behind_its_back = apsw.Connection(str(tmp_path / "journal.sqlite"))
+    behind_its_back.execute("DELETE FROM entry WHERE seq = 1")
+    first, second = _events_of(journal, _armed("a")), _events_of(journal, _armed("b"))
+    assert [type(event) for event in (*first, *second)] == [ProgramFault, StartAgain]

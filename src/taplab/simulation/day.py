@@ -18,7 +18,7 @@ CARDS = ("good_credit",) * 8 + ("offline_funds",) * 6 + ("slow", "low_limit", "b
 AMOUNTS_MINOR = (100, 450, 1_250, 1_250, 2_599, 4_000, 9_900, 20_000)
 MS_A_MINUTE = 60_000
 SOON = 6
-STORMS = 0.1  # share of days
+STORMS = 0.15  # share of days
 
 
 class Habit(Enum):
@@ -117,11 +117,32 @@ def draw_day(seed: int, visits: int = VISITS_A_DAY) -> Day:
 
 
 def _draw_storm(random: Random) -> tuple[Fault, ...]:
-    """The host goes away while customers pay, and chokes on the first that is owed when it is back: behind the frame
-    that was lost and the sign-on."""
+    """Faults that are worse together."""
     nth = random.randrange(4, 20)
+    return random.choice((_chokes_after_an_outage, _chokes_on_what_it_undoes, _mostly_deaf))(random, nth)
+
+
+def _chokes_after_an_outage(random: Random, nth: int) -> tuple[Fault, ...]:
+    """Customers pay while the host is away; when it is back it never answers the first that is owed: it comes behind
+    the frame that was lost and the sign-on."""
     away_ms = random.randint(5, 15) * MS_A_MINUTE
     return Fault(Point.REQUEST, nth, Kind.AWAY, away_ms), Fault(Point.REQUEST, nth + 2, Kind.POISON)
+
+
+def _chokes_on_what_it_undoes(random: Random, nth: int) -> tuple[Fault, ...]:
+    """A lost sale is undone, behind the question about it and an echo, and that is never answered; then others are
+    lost."""
+    stuck = (Fault(Point.REQUEST, later, Kind.POISON) for later in (nth + 2, nth + 3))
+    lost = (Fault(Point.REQUEST, later, Kind.LOST) for later in range(nth + 6, nth + 24, 2))
+    return (Fault(Point.REQUEST, nth, Kind.LOST), *stuck, *lost)
+
+
+def _mostly_deaf(random: Random, nth: int) -> tuple[Fault, ...]:
+    """For a while most of what is asked is not answered."""
+    kinds = (Kind.LOST, Kind.LOST, Kind.SILENT)
+    return tuple(
+        Fault(Point.REQUEST, later, random.choice(kinds)) for later in range(nth, nth + 30) if random.random() < 0.6
+    )
 
 
 def _draw_fault(random: Random, trouble: Trouble, before: tuple[Fault, ...]) -> Fault:

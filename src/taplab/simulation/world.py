@@ -38,7 +38,7 @@ from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalDamaged
 from taptill.terminal.effects import Answer, Ask, Effect, Print, Tell
 from taptill.terminal.events import Event, Started
-from taptill.terminal.loop import TerminalStopped
+from taptill.terminal.loop import StartNeeded, TerminalStopped
 
 SECOND_US = 1_000_000
 POWER_BACK_AFTER_US = 30 * SECOND_US
@@ -148,9 +148,6 @@ class World:
         for batch, stan in sorted(self._waiting() - poisoned):
             self._around.rules.must(False, f"batch {batch} STAN {stan} still waits, though only others are stuck")
         self._host.heal()
-        if self._boot is not None and self._boot.desk.storage_fault:
-            self._around.story.tell(f"somebody switches it off and on: {self._boot.desk.storage_fault}")
-            self._survive(self._cut)
         self._go_on(lambda: not self._waiting(), SETTLING_US_MAX)
 
     def _sell_once_more(self) -> None:
@@ -202,6 +199,9 @@ class World:
         except PowerCut:
             self._around.story.tell("the power fails")
             self._switch_off(POWER_BACK_AFTER_US)
+        except StartNeeded as doubt:
+            self._around.story.tell(f"the terminal stops, to be started again: {doubt}")
+            self._switch_off(START_AGAIN_AFTER_US)
         except TerminalStopped as fault:
             self._around.rules.must(False, f"a fault of the program: {fault}")
             self._switch_off(START_AGAIN_AFTER_US)

@@ -53,6 +53,13 @@ class ImpossibleEntry(JournalError):
     code = 4004
 
 
+class JournalStuck(JournalError):
+    """After a disk error the file holds something else than was acknowledged, or cannot be read: this process cannot
+    know what is true any more, and a new one finds out from the file."""
+
+    code = 4007
+
+
 class SpaceGone(JournalError):
     """The disk is full. Nothing of this call was stored; what ends or undoes a payment may still find room."""
 

@@ -114,6 +114,13 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
+class StartAgain:
+    """What is in memory may not be what is on the disk: a new start reads what is true."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramFault:
     """Something that cannot happen did: the terminal stops, and a restart begins from the journal."""
 
@@ -135,5 +142,6 @@ Event = (
     | Tick
     | Printed
     | ProgramFault
+    | StartAgain
     | LinkEvent
 )

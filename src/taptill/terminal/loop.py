@@ -27,7 +27,7 @@ from taptill.terminal.effects import (
     StopTimer,
     Tell,
 )
-from taptill.terminal.events import Event, ProgramFault, Started, Tick
+from taptill.terminal.events import Event, ProgramFault, StartAgain, Started, Tick
 from taptill.terminal.till import Till
 from taptill.terminal.workers import JournalDesk, PrinterDesk, ReaderDesk, Worker
 
@@ -38,6 +38,12 @@ class TerminalStopped(TapTillError):
     """The loop ended because something that cannot happen did."""
 
     code = 9002
+
+
+class StartNeeded(TerminalStopped):
+    """The disk left the journal in doubt: whoever started the terminal starts it again, and it recovers."""
+
+    code = 9003
 
 
 class Timers:
@@ -135,6 +141,8 @@ class Loop:
 
     def handle(self, event: Event) -> None:
         """One event and all its effects. Raises TerminalStopped."""
+        if isinstance(event, StartAgain):
+            raise StartNeeded(event.reason, where="terminal", next_step="start it again, it recovers by itself")
         if isinstance(event, ProgramFault | LinkBroken):
             raise TerminalStopped(event.reason, where="terminal", next_step="start it again, it recovers by itself")
         for effect in self._till.handle(event):

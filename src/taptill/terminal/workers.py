@@ -19,7 +19,7 @@ from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.errors import TapTillError
-from taptill.journal.port import ImpossibleEntry, Journal, JournalError, Pending, Record, SpaceGone
+from taptill.journal.port import ImpossibleEntry, Journal, JournalError, JournalStuck, Pending, Record, SpaceGone
 from taptill.receipt.compose import compose
 from taptill.receipt.escpos import render_escpos
 from taptill.receipt.facts import Language, ReceiptFacts
@@ -34,6 +34,7 @@ from taptill.terminal.events import (
     ProgramFault,
     ReaderChanged,
     Recorded,
+    StartAgain,
 )
 
 log = logging.getLogger("taptill")
@@ -178,6 +179,8 @@ class JournalWorker:
 def _not_written(pending: tuple[Pending, ...], error: Exception) -> Event:
     if _is_the_disks_fault(error):
         log.error("journal: %s", error)
+        if isinstance(error, JournalStuck):
+            return StartAgain(str(error))
         return NotRecorded(pending, str(error), isinstance(error, SpaceGone))
     log.error("journal: a fault of this program", exc_info=error)
     return ProgramFault(f"the journal refuses an entry: {error}")

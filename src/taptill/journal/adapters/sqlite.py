@@ -22,7 +22,7 @@ from taptill.journal.adapters.sqlite_shelf import SqliteShelf
 from taptill.journal.chain import encode_body, link
 from taptill.journal.entries import AnyEntry, BatchSealed
 from taptill.journal.formats import SEALED_SINCE, refuse_unknown_kind
-from taptill.journal.port import ImpossibleEntry, JournalError, Pending, Record, SpaceGone, Verified
+from taptill.journal.port import ImpossibleEntry, JournalError, JournalStuck, Pending, Record, SpaceGone, Verified
 from taptill.journal.projection import shelve
 from taptill.journal.seals import seal_before
 from taptill.journal.space import Reserve, begins_something
@@ -87,7 +87,7 @@ class SqliteJournal(SqliteJournalReader):
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
         if self._refusal:
-            raise JournalError(self._refusal, where=self._where, next_step="check the disk, then start again")
+            raise JournalStuck(self._refusal, where=self._where, next_step="start the terminal again; check the disk")
         for each in pending:
             self._refuse(each)
         with declared(self._where):
