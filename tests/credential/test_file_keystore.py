@@ -7,12 +7,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from taptill.credential.adapters.file_keystore import RESERVED_BLOCK_COUNTERS, FileKeyStore, write_keystore
 from taptill.credential.dukpt import KeyUsage, derive_working_key
 from taptill.credential.keystore import KeyStoreError
+
+if TYPE_CHECKING:
+    from tests.conftest import SmallDisk
 
 
 def test_the_store_and_its_mark_are_readable_by_the_owner_alone(keystore_path: Path) -> None:
@@ -44,6 +48,19 @@ def test_a_store_without_its_mark_is_refused(keystore_path: Path) -> None:
     keystore_path.with_name(keystore_path.name + ".mark").unlink()
     with pytest.raises(KeyStoreError, match="mark of used counters is missing"):
         FileKeyStore(keystore_path)
+
+
+def test_a_terminal_that_starts_again_and_again_on_a_full_disk_has_keys(small_disk: SmallDisk) -> None:
+    """What is owed must be able to leave: every start takes a block of keys, and its mark needs room."""
+    path = small_disk.folder / "keystore.json"
+    write_keystore(path, bytes(8), bytes(16), bytes(32))
+    for _ in range(3):
+        small_disk.fill()
+        keys = FileKeyStore(path)
+        first = keys.counter_floor()
+        keys.reserve(first)
+        keys.reserve(first + RESERVED_BLOCK_COUNTERS)
+        assert FileKeyStore(path).counter_floor() == first + 2 * RESERVED_BLOCK_COUNTERS
 
 
 def test_an_unreserved_counter_makes_no_mac_and_no_envelope(keys: FileKeyStore) -> None:
@@ -102,7 +119,9 @@ def test_the_mac_is_the_cmac_openssl_makes(keys: FileKeyStore, keystore_path: Pa
 def test_a_mark_that_cannot_be_written_reserves_nothing(keystore_path: Path) -> None:
     """The draft's name is taken by a directory, as on a full or read-only disk nothing can be written."""
     keys = FileKeyStore(keystore_path)
-    keystore_path.with_name(keystore_path.name + ".mark.new").mkdir()
+    draft = keystore_path.with_name(keystore_path.name + ".mark.new")
+    draft.unlink()
+    draft.mkdir()
     with pytest.raises(KeyStoreError, match="cannot be written"):
         keys.reserve(1)
     with pytest.raises(KeyStoreError, match="not reserved"):
@@ -110,7 +129,8 @@ def test_a_mark_that_cannot_be_written_reserves_nothing(keystore_path: Path) -> 
 
 
 def test_file_then_rename_then_directory_are_synced(keystore_path: Path, tmp_path: Path) -> None:
-    """Seen from outside the process: fsync of the draft, rename, fsync of the folder, in this order."""
+    """Seen from outside the process: fsync of the draft, rename, fsync of the folder, in this order; then the room for
+    the next mark."""
     trace = tmp_path / "trace"
     script = (
         "import sys; from pathlib import Path;"
@@ -125,7 +145,7 @@ def test_file_then_rename_then_directory_are_synced(keystore_path: Path, tmp_pat
         env=os.environ,
     )
     lines = [line for line in trace.read_text().splitlines() if str(keystore_path.parent) in line]
-    assert [line.split()[1].partition("(")[0].rstrip("2") for line in lines] == ["fsync", "rename", "fsync"]
+    assert [line.split()[1].partition("(")[0].rstrip("2") for line in lines] == ["fsync", "rename", "fsync", "fsync"]
     assert ".mark.new" in lines[0]
 
 

@@ -2,7 +2,8 @@
 
 Comes in: a path. Goes out: MACs, envelopes and tokens; never a key.
 Strategy: a JSON file holds the keys, a second one the mark below which no counter is used again; the mark moves in
-blocks, synced before the first counter of a block is used. A Raspberry Pi has no secure element: whoever can read the
+blocks, synced before the first counter of a block is used. The next mark has its room on the disk before it is needed:
+on a full one, what is owed must still be able to leave. A Raspberry Pi has no secure element: whoever can read the
 file has the keys, and whoever can read this process's memory too, for Python leaves copies behind. Use it in labs, or
 put the file on an encrypted disk and say what that is worth.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -46,7 +48,7 @@ def write_keystore(path: Path, key_set_id: bytes, initial_key: bytes, token_key:
     content = _KeyFile(key_set_id.hex(), initial_key.hex(), token_key.hex())
     if path.exists():
         raise KeyStoreError("there is a key store already", where=str(path), next_step="keys are never overwritten")
-    _write_synced(_mark_path(path), b"1\n")
+    _write_mark(_mark_path(path), 1)
     _write_synced(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
 
 
@@ -75,7 +77,7 @@ class FileKeyStore:
             )
         if counter >= self._reserved_end:
             end = counter + RESERVED_BLOCK_COUNTERS
-            _write_synced(_mark_path(self._path), f"{end}\n".encode("ascii"))
+            _write_mark(_mark_path(self._path), end)
             self._reserved_end = end
 
     def request_mac(self, counter: int, message: bytes) -> bytes:
@@ -158,16 +160,33 @@ def _read_mark(path: Path) -> int:
     return int(text)
 
 
+def _write_mark(path: Path, mark: int) -> None:
+    """Raises KeyStoreError; then the mark is what it was."""
+    octets = f"{mark}\n".encode("ascii")
+    _write_synced(path, octets)
+    with suppress(OSError):  # the room that the old mark has just left; where it is gone, only the next mark suffers
+        _write_draft(_draft_path(path), octets)
+
+
+def _draft_path(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _write_draft(draft: Path, octets: bytes) -> None:
+    """Over what is there, not anew: a block that is held stays held."""
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, 0o600)  # a draft left by a crash keeps the mode it had
+        stream.write(octets)
+        stream.truncate()
+        os.fsync(stream.fileno())
+
+
 def _write_synced(path: Path, octets: bytes) -> None:
     """Whole or not at all, and on the disk on return: file, rename, directory."""
-    draft = path.with_name(path.name + ".new")
+    draft = _draft_path(path)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, 0o600)  # a draft left by a crash keeps the mode it had
-            stream.write(octets)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write_draft(draft, octets)
         draft.rename(path)
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
