@@ -90,7 +90,12 @@ class Rules:
         self._synced.clear()
         self.stored(known.records())
         self._told &= {fact for fact in self._synced if isinstance(fact, tuple)}
-        self._first_use = {name: use for name, use in self._first_use.items() if not name.startswith("key counter")}
+        forgotten = self._lost_to_restore - self._booked_refs()  # no host can tell of them
+        self._first_use = {
+            name: use
+            for name, use in self._first_use.items()
+            if not name.startswith("key counter") and use not in forgotten
+        }
 
     def booted(self, journal: JournalReader) -> None:
         """Everything that people were told stands in the journal that the terminal found."""
@@ -137,6 +142,10 @@ class Rules:
             for entry in books.entries(captured_only=True):
                 captured[entry.payment_ref].append(entry)
         return captured
+
+    def _booked_refs(self) -> set[str]:
+        with self._books.transaction() as books:
+            return {entry.payment_ref for entry in books.entries(captured_only=False)}
 
     def _check_capture(self, ref: str, entries: Sequence[Entry], row: PaymentRow | None) -> None:
         self.must(len(entries) == 1, f"the host captured {ref} {len(entries)} times")
