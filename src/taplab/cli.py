@@ -92,7 +92,7 @@ def _day(options: argparse.Namespace) -> int:
 
 
 def _hardship(options: argparse.Namespace) -> int:
-    from taplab.hardship import HARDSHIPS
+    from taplab.hardship.kinds import HARDSHIPS
     from taplab.hardship.report import show, write_json
 
     run, usual_count = HARDSHIPS[options.hardship]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taplab.hardship import HARDSHIPS
+from taplab.hardship.kinds import HARDSHIPS
 from taplab.hardship.report import Report
 
 
@@ -17,7 +17,7 @@ class Ran:
     directory: Path
 
 
-RUNS = {"kill": (200, 7), "cut": (32, 7), "full": (2, 7), "power": (20, 7)}  # count or step, seed
+RUNS = {"kill": (200, 7), "cut": (32, 7), "full": (4, 7), "power": (20, 7)}  # count or step, seed
 
 
 @pytest.fixture(scope="module", params=list(RUNS))

@@ -11,8 +11,8 @@ from taplab.hardship.report import Report, as_json
 AT_LEAST = {
     "kill": {"kill in a sale": 40, "kill starting": 20, "host killed": 20, "network cut request": 5},
     "cut": {"cut sale, bytes of the terminal": 12, "cut sale, bytes of the host": 6},
-    "full": {"disk filled while the host was asked": 2, "killed and started on the full disk": 1},
-    "power": {"power cut": 20, "network away meanwhile": 5},
+    "full": {"disk filled while the host was asked": 4, "killed and started on the full disk": 2},
+    "power": {"power cut, network away meanwhile": 6, "power cut, while the host is asked": 6},
 }
 
 

@@ -19,6 +19,7 @@ from taplab.hardship.forked_program import ForkedProgram
 from taplab.hardship.report import Report
 from taplab.hardship.settling import settle, wait_settled
 from taplab.hardship.small_disk import MountForbidden, SmallDisk
+from taplab.register import RegisterError
 from taplab.world import World
 
 Progress = Callable[[str], None]
@@ -37,9 +38,13 @@ def run(directory: Path, count: int, seed: int, progress: Progress) -> Report:
             progress("the lab starts")
             with World(directory, pcsc=False, program=ForkedProgram, terminal_folder=TERMINAL_FOLDER) as world:
                 filling = _Filling(world, disk, Counter(world, Random(seed)))
-                for number in range(1, count + 1):
-                    progress(f"the disk runs full, {number} of {count}")
-                    filling.fill_once(killed=number % 2 == 0)
+                try:
+                    for number in range(1, count + 1):
+                        progress(f"the disk runs full, {number} of {count}")
+                        filling.fill_once(killed=number % 2 == 0)
+                except RegisterError as error:
+                    filling.wrong.append(f"a sale did not end: {error}")
+                    disk.free()
                 books = settle(world, filling.counter)
     except MountForbidden as error:
         return Report("full", count, seed, skipped=str(error))

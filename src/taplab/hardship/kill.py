@@ -21,6 +21,7 @@ from taplab.hardship.counter import TERMINAL_AWAY, Counter
 from taplab.hardship.forked_program import ForkedProgram
 from taplab.hardship.report import Report
 from taplab.hardship.settling import settle
+from taplab.hardship.verdict import taken_back
 from taplab.world import World
 
 Progress = Callable[[str], None]
@@ -57,7 +58,7 @@ def run(directory: Path, count: int, seed: int, progress: Progress) -> Report:
         world.network.up()
         world.start_terminal()
         counter.close()
-        books = settle(world, counter)
+        books = settle(world, counter, killing.wrong)
     seconds = time.monotonic() - began
     seen = {f"killed: {what}": times for what, times in sorted(killing.seen.items())} | _sales(counter)
     return Report("kill", count, seed, seconds, dict(sorted(killing.done.items())), seen, books, _rig(killing, count))
@@ -80,6 +81,7 @@ class _Killing:
     def __init__(self, world: World, counter: Counter, chance: Random) -> None:
         self.done: Tally[str] = Tally()
         self.seen: Tally[str] = Tally()
+        self.wrong: set[str] = set()  # results that a kill took back
         self._world = world
         self._counter = counter
         self._chance = chance
@@ -114,6 +116,7 @@ class _Killing:
         doing = self._counter.doing
         self.seen["starting" if doing == TERMINAL_AWAY else doing] += 1
         self._world.kill_terminal()
+        self.wrong.update(taken_back(self._world, self._counter.sales))
 
     def _wait_for_sale(self) -> None:
         deadline = time.monotonic() + SALE_WAIT_S

@@ -2,8 +2,9 @@
 
 Comes in: a directory, how often, a seed. Goes out: a `Report`, skipped where no such disk can be made.
 Strategy: the disk dies first and the terminal is killed a moment later, so that it also meets a disk that answers
-nothing but errors. Every third time the network is away, so that what was sold lies on this disk alone. A control
-writes beside it: what is not synced must be lost, or the cuts prove nothing; what is synced must be there.
+nothing but errors. Every third time the network is away, so that what was sold lies on this disk alone; every third
+time the disk dies while the host is asked. A control writes beside it: what is not synced must be lost, or the cuts
+prove nothing; what is synced must be there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from taplab.hardship.forked_program import ForkedProgram
 from taplab.hardship.losing_disk import LosingDisk, NoLosingDisk
 from taplab.hardship.report import Report
 from taplab.hardship.settling import settle
+from taplab.hardship.verdict import taken_back
 from taplab.world import World
 
 Progress = Callable[[str], None]
@@ -32,8 +34,11 @@ Progress = Callable[[str], None]
 TERMINAL_FOLDER = "terminal"
 CONTROL_FOLDER = "control"
 POWERED_S_MIN, POWERED_S_MAX = 0.6, 2.0
-DEAD_DISK_MS_MAX = 100
-NETWORK_AWAY_EVERY = 3
+DEAD_DISK_MS_MAX = 300
+SLOW_MS = 40  # each way: an answer that comes when the disk is dead already
+SALE_WAIT_S = 3.0
+LOOK_EVERY_S = 0.005
+CUTS = ("network away meanwhile", "while the host is asked", "at any time")
 CONTROL_CUTS_MIN = 5  # fewer cuts may miss an unsynced row by luck
 
 
@@ -55,12 +60,12 @@ def run(directory: Path, count: int, seed: int, progress: Progress) -> Report:
         cutting = _Cutting(world, counter, disk, control)
         counter.open()
         for number in range(1, count + 1):
-            cutting.cut_once(chance, network_away=number % NETWORK_AWAY_EVERY == 0)
+            cutting.cut_once(chance, number % len(CUTS))
             progress(f"{number} power cuts, {len(counter.sales)} sales, {time.monotonic() - began:.0f} s")
         world.network.up()
         counter.close()
         control.kill()
-        books = settle(world, counter)
+        books = settle(world, counter, cutting.wrong)
     seconds = time.monotonic() - began
     lost = {f"control lost rows of {store}": rows for store, rows in control.lost.items()}
     seen = dict(sorted(cutting.seen.items())) | {"sales": len(counter.sales), "control rows": control.rows} | lost
@@ -73,17 +78,20 @@ class _Cutting:
     def __init__(self, world: World, counter: Counter, disk: LosingDisk, control: _Control) -> None:
         self.done: Tally[str] = Tally()
         self.seen: Tally[str] = Tally()
+        self.wrong: set[str] = set()  # results that a cut took back
         self._world = world
         self._counter = counter
         self._disk = disk
         self._control = control
 
-    def cut_once(self, chance: Random, *, network_away: bool) -> None:
+    def cut_once(self, chance: Random, kind: int) -> None:
         """From a terminal that sells to one that has been started again on what was flushed."""
-        if network_away:
+        self.done[f"power cut, {CUTS[kind]}"] += 1
+        if kind == 0:
             self._world.network.down()
-            self.done["network away meanwhile"] += 1
         time.sleep(chance.uniform(POWERED_S_MIN, POWERED_S_MAX))
+        if kind == 1:
+            self._wait_for_question()
         doing = self._counter.doing
         self.seen["cut: starting" if doing == TERMINAL_AWAY else f"cut: {doing}"] += 1
         self._disk.take_power()
@@ -91,11 +99,18 @@ class _Cutting:
         self._world.kill_terminal()
         self._control.kill()
         self._disk.clear_away()
-        self.done["power cut"] += 1
         self._disk.power_on()
+        self.wrong.update(taken_back(self._world, self._counter.sales))
         self._control.start()
+        self._world.network.delay_ms = 0
         self._world.network.up()
         self._world.start_terminal()
+
+    def _wait_for_question(self) -> None:
+        self._world.network.delay_ms = SLOW_MS
+        deadline = time.monotonic() + SALE_WAIT_S
+        while self._counter.doing != "authorizing" and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
 
 
 class _Control:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -33,12 +34,12 @@ def wait_settled(world: World, wanted: dict[str, object] = SETTLED, timeout_s: f
         time.sleep(LOOK_EVERY_S)
 
 
-def settle(world: World, counter: Counter) -> SettledBooks:
-    """The network is up and both programs run; the counter has closed. Stops the terminal."""
+def settle(world: World, counter: Counter, wrong: Iterable[str] = ()) -> SettledBooks:
+    """The network is up and both programs run; the counter has closed. Stops the terminal. `wrong` was seen before."""
     late = wait_settled(world)
     world.stop_terminal()
     books = settled_books(world, counter.sales)
-    return replace(books, wrong=(*filter(None, (counter.fault, late)), *books.wrong))
+    return replace(books, wrong=(*filter(None, (counter.fault, late)), *sorted(wrong), *books.wrong))
 
 
 def _health(world: World) -> dict[str, Any] | None:

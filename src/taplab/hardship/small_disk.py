@@ -55,7 +55,7 @@ class SmallDisk:
 
     def free(self) -> None:
         """And gives it back."""
-        self._hog.unlink()
+        self._hog.unlink(missing_ok=True)
 
     @property
     def free_octets(self) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from taphost.cli import ledger_row
 from taphost.ledger import Entry
 from taphost.sql_store import SqlStore
-from taplab.hardship.counter import Sale
+from taplab.hardship.counter import BEFORE_THE_END, Sale
 from taplab.world import World
 from taptill.journal.adapters.sqlite import SqliteJournalReader
 from taptill.journal.port import DebtRow, PaymentRow
@@ -50,6 +50,21 @@ class SettledBooks:
     host_minor: int
     shown_as_paid: int
     wrong: tuple[str, ...]
+
+
+def taken_back(world: World, sales: Sequence[Sale]) -> list[str]:
+    """Between a kill and the next start: results that the register was shown and the disk does not hold. Raises
+    JournalError when the journal cannot be read."""
+    journal = SqliteJournalReader.open(world.files.journal)
+    try:
+        states = {row.payment_ref: row.state for row in journal.payments()}
+    finally:
+        journal.close()
+    return [
+        f"payment {sale.payment_ref} was shown as {sale.state}, and the disk holds {states.get(sale.payment_ref)}"
+        for sale in list(sales)
+        if sale.ended and states.get(sale.payment_ref) in {None, *BEFORE_THE_END}
+    ]
 
 
 def settled_books(world: World, sales: Sequence[Sale]) -> SettledBooks:
