@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from taptill.credential.keystore import KeyStore
 from taptill.host.codec import MAC_FIELD, IsoMessage, MalformedMessage, decode_message, mac_input, unwrap
@@ -27,7 +28,7 @@ _SETTLEMENT_COLUMNS = (3, 20, 20, 20)  # DE63: card organisation, texts of issue
 
 def reply_key(profile: Profile, wire: bytes) -> MatchKey:
     """Which question these bytes answer. Raises MalformedMessage."""
-    message = decode_message(unwrap(wire).message)
+    message, _ = _opened(wire)
     asks_batch = any(row.batch_from_host for row in profile.rows.values() if row.reply_mti == message.mti)
     batch = BATCH_FROM_HOST if asks_batch else int(_batch(message) or 0)
     return MatchKey(message.text(41), batch, int(message.text(11) or 0), message.mti)
@@ -38,8 +39,7 @@ def read_reply(profile: Profile, request: HostRequest, wire: bytes, keys: KeySto
     row = profile.row(request.row)
     try:
         asked = decode_message(unwrap(request.wire).message)
-        octets = unwrap(wire).message
-        answer = decode_message(octets)
+        answer, octets = _opened(wire)
         mismatch = _mismatch(profile, row, asked, answer)
         if mismatch:
             return Silent(f"mismatch: {mismatch}")
@@ -50,6 +50,13 @@ def read_reply(profile: Profile, request: HostRequest, wire: bytes, keys: KeySto
     if doubt:
         return Silent(doubt)
     return Replied(replace(reply, row=request.row, authenticated=MAC_FIELD in answer.fields), evidence=wire)
+
+
+@lru_cache(maxsize=1)
+def _opened(wire: bytes) -> tuple[IsoMessage, bytes]:
+    """An answer and the octets its MAC covers: asked for its key first, and at once for what it says."""
+    octets = unwrap(wire).message
+    return decode_message(octets), octets
 
 
 def _mismatch(profile: Profile, row: Row, asked: IsoMessage, answer: IsoMessage) -> str:

@@ -2,8 +2,9 @@
 
 Comes in: questions from any thread. Goes out: link events, through `post`, from this link's one thread.
 Strategy: the session decides, the connection moves bytes, this thread waits in a selector for whichever comes first:
-the socket, a question, a deadline. It sleeps when there is nothing to do. Names are resolved beside it, because a
-resolver may take longer than any deadline.
+the socket, a question, a deadline. It sleeps when there is nothing to do. What came at once is handled in small steps,
+and what an answer sets off leaves before the next one is looked at: a burst of answers must not become one of
+questions. Names are resolved beside it, because a resolver may take longer than any deadline.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ from taptill.host.profile import Profile
 from taptill.host.session import Close, Connect, HostSession, SendBytes, Step
 
 CLOSE_WAIT_S = 2.0
+STEP_OCTETS = 256  # about one answer
+STEP_PAUSE_S = 0.00005  # between steps the thread that asks gets its turn; the interpreter would let it wait for 5 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class TlsLink:
         self._wanted = ""  # the endpoint whose name is being resolved
         self._steps: deque[Step] = deque()
         self._performing = False
+        self._arrived: deque[ConnectionEvent] = deque()  # of the present connection, in small steps
         self._inbox: deque[_Asked | _Resolved] = deque()
         self._closing = False
         self._lock = threading.Lock()
@@ -119,14 +124,11 @@ class TlsLink:
 
     def _run(self) -> None:
         try:
-            while not self._closing:
+            while self._arrived or not self._closing:
                 self._flush()
-                for key, _ in self._selector.select(self._wait_s()):
-                    connection: TlsConnection | None = key.data
-                    if connection is None:
-                        self._take_inbox()
-                    elif connection is self._connection:
-                        self._happened(connection, connection.ready(self._now_us()))
+                self._look()
+                self._take_arrived()
+                self._take_inbox()
                 self._tick()
         except Exception as fault:
             self._post(LinkBroken(f"{type(fault).__name__}: {fault}"))
@@ -147,8 +149,18 @@ class TlsLink:
         self._wait_end.close()
         self._wake_end.close()
 
+    def _look(self) -> None:
+        """Waits where nothing is to be done. Nothing is read as long as there is something to be handled."""
+        if self._arrived:
+            time.sleep(STEP_PAUSE_S)
+        for key, _ in self._selector.select(0 if self._arrived else self._wait_s()):
+            connection: TlsConnection | None = key.data
+            if connection is None:
+                self._wait_end.recv(4096)
+            elif connection is self._connection and not self._arrived:
+                self._arrives(connection.ready(self._now_us()))
+
     def _take_inbox(self) -> None:
-        self._wait_end.recv(4096)
         while self._inbox:
             item = self._inbox.popleft()
             if isinstance(item, _Asked):
@@ -157,15 +169,16 @@ class TlsLink:
                 self._resolved(item)
 
     def _flush(self) -> None:
-        """Bytes leave here only, after all steps were taken: a failure cannot overtake what was decided before it."""
-        connection = self._connection
-        if connection is not None:
-            self._happened(connection, connection.flush())
+        """Bytes leave here only, between steps: a failure cannot overtake what came before it."""
+        if self._connection is not None:
+            self._arrives(self._connection.flush())
 
     def _tick(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._happened(connection, connection.tick(self._now_us()))
+        """A deadline is judged when all that came before it was handled."""
+        if self._connection is not None:
+            self._arrives(self._connection.tick(self._now_us()))
+        if self._arrived:
+            return
         due_us = self._session.next_tick_us()
         if due_us is not None and self._now_us() >= due_us:
             self._perform(self._session.tick(self._now_us()))
@@ -202,22 +215,36 @@ class TlsLink:
             case _:
                 self._post(step)
 
-    def _happened(self, connection: TlsConnection, events: Sequence[ConnectionEvent]) -> None:
+    def _arrives(self, events: Sequence[ConnectionEvent]) -> None:
         for event in events:
-            if connection is not self._connection:
-                return  # dropped meanwhile: what it still had to say belongs to nothing
-            now_us = self._now_us()
-            match event:
-                case Made():
-                    self._perform(self._session.connection_made(now_us))
-                case Received(octets):
-                    self._perform(self._session.receive_data(octets, now_us))
-                case Lost(reason):
-                    self._connection = None
-                    self._perform(self._session.connection_lost(reason, now_us))
+            if isinstance(event, Received):
+                pieces = range(0, len(event.octets), STEP_OCTETS)
+                self._arrived += [Received(event.octets[at : at + STEP_OCTETS]) for at in pieces]
+            else:
+                self._arrived.append(event)
+
+    def _take_arrived(self) -> None:
+        """One step of what came. Of a connection that is gone everything: no question goes into a dead one."""
+        if self._arrived and not isinstance(self._arrived[-1], Lost):
+            self._happened(self._arrived.popleft())
+        while self._arrived and isinstance(self._arrived[-1], Lost):
+            self._happened(self._arrived.popleft())
+
+    def _happened(self, event: ConnectionEvent) -> None:
+        now_us = self._now_us()
+        match event:
+            case Made():
+                self._perform(self._session.connection_made(now_us))
+            case Received(octets):
+                self._perform(self._session.receive_data(octets, now_us))
+            case Lost(reason):
+                self._connection = None
+                self._perform(self._session.connection_lost(reason, now_us))
 
     def _drop(self) -> None:
+        """What it still had to say belongs to nothing."""
         self._wanted = ""
+        self._arrived.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -251,7 +278,7 @@ class TlsLink:
             lambda handshaken: self._refuse_dates(handshaken, resolved.endpoint),
         )
         self._connection = connection
-        self._happened(connection, connection.start())
+        self._arrives(connection.start())
 
     def _refuse_dates(self, connection: ssl.SSLSocket, endpoint: str) -> str:
         trusted = self._context.get_ca_certs(binary_form=True)
