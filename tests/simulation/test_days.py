@@ -66,3 +66,17 @@ def test_a_fault_is_told_in_the_story() -> None:
     assert "the frame is lost" in story
     assert "the power fails" in story
     assert "the terminal starts for the 2. time" in story
+
+
+@pytest.mark.parametrize("kind", [Kind.NONSENSE, Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.LOST])
+@pytest.mark.parametrize("since", [0, 3], ids="from-reply-{}-on".format)
+def test_a_host_that_never_again_says_anything_credible_costs_nobody_anything(since: int, kind: Kind) -> None:
+    cards = ("good_credit", "offline_funds", "good_credit", "low_limit", "offline_funds", "good_credit")
+    visits = tuple(Visit(1_250, card, Habit.PAYS, 20) for card in cards)
+    day = Day(3, visits, tuple(Fault(Point.REPLY, nth, kind, nth) for nth in range(since, 1_000)))
+    verdict = judge(day, told=True)
+    shown = [sentence.partition("leaves, shown ")[2] for sentence in verdict.story if "leaves, shown" in sentence]
+    assert verdict.broken == ()
+    assert set(shown[since:]) <= {"deferred", "approved_offline", "reversing", "approved"}
+    assert "approved_offline" in shown
+    assert shown[-1] == "approved"  # once the host is credible again
