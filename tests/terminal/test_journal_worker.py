@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
+import time
 from pathlib import Path
 
 import apsw
@@ -13,9 +15,10 @@ from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
 from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded, StartAgain
-from taptill.terminal.workers import JournalWorker, JournalWriter
+from taptill.terminal.workers import GROUP_WAIT_S, JournalWorker, JournalWriter
 
 ANSWER_WAIT_S = 5.0
+TOGETHER_S = 0.005  # well below what the worker waits for
 
 
 def _armed(payment_ref: str) -> tuple[Pending, ...]:
@@ -31,6 +34,34 @@ def _armed(payment_ref: str) -> tuple[Pending, ...]:
         expires_at_ms=2,
     )
     return (Pending(entry),)
+
+
+def _owed(payment_ref: str) -> tuple[Pending, ...]:
+    entry = e.DebtOwed(
+        at_ms=1,
+        trust=1,
+        payment_ref=payment_ref,
+        state="approved_offline",
+        transaction=f"{payment_ref}/1",
+        debt=f"{payment_ref}/1/offline_advice",
+        row="offline_advice",
+        reason="",
+        stan=int(payment_ref),
+        batch=1,
+        key_counter=int(payment_ref),
+        amount_minor=1,
+        token="",
+        masked_pan="",
+        reader="",
+        card_facts={},
+        wire_digest=hashlib.sha256(b"advice").hexdigest(),
+    )
+    return (Pending(entry, b"advice"),)
+
+
+def _closed(payment_ref: str) -> tuple[Pending, ...]:
+    debt = f"{payment_ref}/1/offline_advice"
+    return (Pending(e.DebtClosed(at_ms=1, trust=1, payment_ref=payment_ref, state="", debt=debt, code="00")),)
 
 
 def _events_of(journal: SqliteJournal, *groups: tuple[Pending, ...]) -> list[Event]:
@@ -126,3 +157,41 @@ def test_a_journal_that_holds_something_else_than_was_acknowledged_wants_a_new_s
     behind_its_back.execute("DELETE FROM entry WHERE seq = 1")
     first, second = _events_of(journal, _armed("a")), _events_of(journal, _armed("b"))
     assert [type(event) for event in (*first, *second)] == [ProgramFault, StartAgain]
+
+
+def test_what_nobody_waits_for_lets_others_join_its_commit(journal: SqliteJournal) -> None:
+    journal.append([*_armed("1"), *_armed("2"), *_owed("1"), *_owed("2")])
+    events: queue.Queue[Event] = queue.Queue()
+    worker = JournalWorker(JournalWriter(journal, events.put, MachineTime()))
+    worker.thread.start()
+    for payment_ref in ("1", "2"):
+        worker.append(_closed(payment_ref))
+        time.sleep(TOGETHER_S)
+    reported = events.get(timeout=ANSWER_WAIT_S)
+    worker.stop()
+    worker.thread.join(ANSWER_WAIT_S)
+    assert isinstance(reported, Recorded)
+    assert [pending.entry for pending in reported.pending] == [_closed("1")[0].entry, _closed("2")[0].entry]
+
+
+def test_a_sale_never_waits_for_others_to_join_it(journal: SqliteJournal) -> None:
+    """Behind what would have waited; the quickest of a few, because the machine may have other things to do."""
+    refs = [str(number) for number in range(1, 6)]
+    journal.append([pending for ref in refs for pending in (*_armed(ref), *_owed(ref))])
+    events: queue.Queue[Event] = queue.Queue()
+    worker = JournalWorker(JournalWriter(journal, events.put, MachineTime()))
+    worker.thread.start()
+    taken_s: list[float] = []
+    for ref in refs:
+        began_s = time.monotonic()
+        worker.append(_closed(ref))
+        worker.append(_armed(f"behind {ref}"))
+        stored = 0
+        while stored < 2:
+            reported = events.get(timeout=ANSWER_WAIT_S)
+            assert isinstance(reported, Recorded)
+            stored += len(reported.records)
+        taken_s.append(time.monotonic() - began_s)
+    worker.stop()
+    worker.thread.join(ANSWER_WAIT_S)
+    assert min(taken_s) < GROUP_WAIT_S

@@ -1,8 +1,8 @@
 """The journal's writer on virtual time.
 
 Comes in: entries from the loop. Goes out: `Recorded` or `NotRecorded`, when the disk of the world is through.
-Strategy: as the product's writing thread does it: whatever waits when the disk is free goes into one commit, and a
-quiet moment empties the log. The writer itself is the product's.
+Strategy: as the product's writing thread does it: whatever waits when the disk is free goes into one commit, what
+nobody waits for lets others join it, and a quiet moment empties the log. The writer itself is the product's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taplab.simulation.disk import Disk
 from taplab.simulation.power import PowerCut
 from taptill.journal.port import Pending, Record
 from taptill.terminal.events import Event, Recorded
-from taptill.terminal.workers import CHECKPOINT_IDLE_S, EVENTS_GROUPED_MAX, JournalWriter
+from taptill.terminal.workers import CHECKPOINT_IDLE_S, EVENTS_GROUPED_MAX, GROUP_WAIT_S, JournalWriter, may_wait
 
 OWNER = "terminal"
 
@@ -49,17 +49,32 @@ class SimJournalDesk:
         self._waiting: list[tuple[Pending, ...]] = []
         self._events: list[Event] = []
         self._is_writing = False
+        self._gathers = False
         self._writes = 0
 
     @property
     def is_idle(self) -> bool:
-        return not self._is_writing
+        return not self._is_writing and not self._waiting
 
     def append(self, pending: tuple[Pending, ...]) -> None:
         self._waiting.append(pending)
         if not self._is_writing:
+            self._begin()
+
+    def _begin(self) -> None:
+        """At once, or when what nobody waits for has waited for others."""
+        if not all(map(may_wait, self._waiting)) or len(self._waiting) >= EVENTS_GROUPED_MAX:
             self._is_writing = True
             self._agenda.after(0, self._write, OWNER)
+        elif not self._gathers:
+            self._gathers = True
+            self._agenda.after(int(GROUP_WAIT_S * 1e6), self._gathered, OWNER)
+
+    def _gathered(self) -> None:
+        self._gathers = False
+        if self._waiting and not self._is_writing:
+            self._is_writing = True
+            self._write()
 
     def _heard(self, event: Event) -> None:
         self._events.append(event)
@@ -77,10 +92,10 @@ class SimJournalDesk:
         self._agenda.after(busy_us, self._done, OWNER)
 
     def _done(self) -> None:
-        if self._waiting:
-            self._write()
-            return
         self._is_writing = False
+        if self._waiting:
+            self._begin()
+            return
         writes = self._writes
         self._agenda.after(int(CHECKPOINT_IDLE_S * 1e6), lambda: self._rest(writes), OWNER)
 

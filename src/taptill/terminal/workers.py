@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.errors import TapTillError
+from taptill.journal.entries import DebtClosed, DebtTried
 from taptill.journal.port import ImpossibleEntry, Journal, JournalError, JournalStuck, Pending, Record, SpaceGone
 from taptill.receipt.compose import compose
 from taptill.receipt.escpos import render_escpos
@@ -40,6 +42,7 @@ from taptill.terminal.events import (
 log = logging.getLogger("taptill")
 
 EVENTS_GROUPED_MAX = 64
+GROUP_WAIT_S = 0.03  # what nobody waits for lets others join its commit for so long
 CHECKPOINT_IDLE_S = 5.0
 PRINT_RETRY_S = 2.0
 PRINT_TRIES_MAX = 900  # half an hour: somebody has to fetch a roll
@@ -135,6 +138,12 @@ class JournalWriter:
             log.warning("journal: %s", error)
 
 
+def may_wait(group: tuple[Pending, ...]) -> bool:
+    """How the delivery of debts ended. Until it is stored a power cut repeats the delivery, and the host knows it; the
+    next debt leaves meanwhile."""
+    return bool(group) and all(isinstance(each.entry, DebtClosed | DebtTried) for each in group)
+
+
 class JournalWorker:
     """The journal's single writer on a thread of its own."""
 
@@ -153,11 +162,10 @@ class JournalWorker:
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            batch = [self._take()]
-            while len(batch) < EVENTS_GROUPED_MAX and not self._inbox.empty():
-                batch.append(self._inbox.get())
-            stopping = None in batch
-            self._write([group for group in batch if group is not None])
+            first = self._take()
+            groups = [] if first is None else [first]
+            stopping = first is None or self._gather(groups)
+            self._write(groups)
 
     def _take(self) -> tuple[Pending, ...] | None:
         """The next to write. A quiet moment is used to empty the log file, and with it the last trace of envelopes."""
@@ -169,6 +177,21 @@ class JournalWorker:
             self._written_since_checkpoint = False
             self._writer.checkpoint()
             return self._inbox.get()
+
+    def _gather(self, groups: list[tuple[Pending, ...]]) -> bool:
+        """Adds what waits, and what comes while nobody waits for any of it; whether it is time to stop."""
+        until_s = time.monotonic() + GROUP_WAIT_S
+        while len(groups) < EVENTS_GROUPED_MAX:
+            until_s = until_s if may_wait(groups[-1]) else 0.0
+            wait_s = max(0.0, until_s - time.monotonic())
+            try:
+                group = self._inbox.get(timeout=wait_s)
+            except queue.Empty:
+                return False
+            if group is None:
+                return True
+            groups.append(group)
+        return False
 
     def _write(self, groups: list[tuple[Pending, ...]]) -> None:
         if groups:
