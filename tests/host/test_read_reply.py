@@ -171,6 +171,24 @@ def test_a_decline_without_mac_counts_only_where_the_profile_says_so(
     assert read_reply(lax, sale, answer(sale.wire, "51", mac=b"12345678"), keys) == Silent("bad MAC")
 
 
+@pytest.mark.parametrize("letter", "ADN")
+def test_a_status_without_mac_says_nothing_even_where_declines_carry_none(
+    keys: FileKeyStore, query: HostRequest, answer: AnswerRequest, letter: str
+) -> None:
+    text = AES_PROFILE.read_text("utf-8")
+    lax = load_profile(text.replace("unauthenticated_declines = false", "unauthenticated_declines = true"))
+    forged = answer(query.wire, "05", mac=b"", DE62=f"{letter}00" + " " * 18 + "000000001250")
+    assert read_reply(lax, query, forged, keys) == Silent("no MAC")
+
+
+def test_nobody_forgives_a_debt_without_a_mac(keys: FileKeyStore, facts: MakeFacts, answer: AnswerRequest) -> None:
+    text = AES_PROFILE.read_text("utf-8")
+    lax = load_profile(text.replace("unauthenticated_declines = false", "unauthenticated_declines = true"))
+    original = OriginalRef(3, 16, "1122")
+    reversal = compose(lax, "reversal", facts(original=original, reversal_reason="98"), keys)
+    assert read_reply(lax, reversal, answer(reversal.wire, "12", mac=b""), keys) == Silent("no MAC")
+
+
 @pytest.mark.parametrize(
     ("letter", "state", "amount"),
     [

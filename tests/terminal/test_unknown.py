@@ -134,3 +134,12 @@ def test_an_approval_found_by_the_last_question_counts(shop: Shop) -> None:
     shop.pass_time(WAIT_MS - 1)
     shop.answer_now(lambda request: reply(request, original_state="approved"))
     assert shop.state(ref) == "approved"
+
+
+def test_a_late_decline_that_nobody_authenticated_decides_nothing(shop: Shop) -> None:
+    ref = _lose_sale(shop, Silent("timeout"))
+    sale = next(request for request in shop.asked if request.row == "sale")
+    shop.post(LateAnswer(sale, reply(sale, "05", Verdict.DECLINED, authenticated=False).reply))
+    assert shop.state(ref) == "unknown"
+    shop.pass_time(WAIT_MS)
+    assert (shop.state(ref), shop.log.count("stored DebtOwed")) == ("reversed", 1)

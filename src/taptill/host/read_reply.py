@@ -16,7 +16,7 @@ from functools import lru_cache
 from taptill.credential.keystore import KeyStore
 from taptill.host.codec import MAC_FIELD, IsoMessage, MalformedMessage, decode_message, mac_input, unwrap
 from taptill.host.compose import BATCH_FROM_HOST
-from taptill.host.exchange import HostReply, HostRequest, MatchKey, Replied, Silent, Verdict
+from taptill.host.exchange import HostReply, HostRequest, MatchKey, Replied, SilenceMeans, Silent, Verdict
 from taptill.host.profile import Profile, Row
 
 ECHOED_FIELDS = (3, 11, 41, 42)
@@ -85,9 +85,12 @@ def _amount_fits(verdict: Verdict, asked: str, answered: str) -> bool:
 def _authenticity(
     profile: Profile, request: HostRequest, answer: IsoMessage, octets: bytes, keys: KeyStore, verdict: Verdict
 ) -> str:
-    """Why the answer must not be believed, empty if it may."""
+    """Why the answer must not be believed, empty if it may. Without a MAC nothing but the decline of a sale counts, for
+    only a sale can be undone: nobody may approve one, or close a debt, that way (DESIGN 5.7, 5.9)."""
     if MAC_FIELD not in answer.fields:
-        return "" if profile.unauthenticated_declines and verdict is Verdict.DECLINED else "no MAC"
+        undone = profile.row(request.row).silence is SilenceMeans.QUERY_THEN_REVERSE
+        lax = profile.unauthenticated_declines and undone and verdict is Verdict.DECLINED
+        return "" if lax else "no MAC"
     expected = keys.response_mac(request.key_counter, mac_input(octets))
     return "" if hmac.compare_digest(expected, answer.octets(MAC_FIELD)) else "bad MAC"
 

@@ -248,11 +248,11 @@ class Till:
         return [*effects, *self._link_settled()]
 
     def _late(self, payment_ref: str | None, row: str, reply: HostReply) -> list[Effect]:
-        """Before the commit point a late answer is an answer; after it, evidence."""
+        """Before the commit point a late answer is an answer, if it is authentic; after it, evidence."""
         payment = self._remembered(payment_ref or "")
         if payment is None or row != "sale":
             return []
-        result = _LATE_RESULTS.get(reply.verdict)
+        result = _LATE_RESULTS.get(reply.verdict) if reply.authenticated else None
         if payment.state is PaymentState.UNKNOWN and result is not None:
             return [asking.decide(self.desk, payment.payment_ref, result, "host", reply.code, reply)]
         return [asking.keep_late(self.desk, payment.payment_ref, reply)]
