@@ -63,6 +63,26 @@ def test_a_new_journal_holds_its_reserve_before_the_first_sale(path: Path) -> No
     assert FileReserve(path).whole
 
 
+@pytest.mark.parametrize("left", [None, 4096])
+def test_a_reserve_that_somebody_tidied_away_is_held_again_before_the_next_sale(
+    shop: Shop, path: Path, small_disk: SmallDisk, left: int | None
+) -> None:
+    journal = SqliteJournal.open(path)
+    held = path.with_name(path.name + ".reserve")
+    if left is None:
+        held.unlink()
+    else:
+        os.truncate(held, left)
+    assert not FileReserve(path).whole
+    journal.append([shop.armed("P1")])
+    assert FileReserve(path).whole
+    small_disk.fill()
+    held.unlink()
+    with pytest.raises(SpaceGone):
+        journal.append([shop.sale("P1")])
+    journal.close()
+
+
 def test_on_a_full_disk_a_sale_ends_and_none_begins(shop: Shop, path: Path, small_disk: SmallDisk) -> None:
     journal = SqliteJournal.open(path)
     journal.append([shop.armed("P1")])

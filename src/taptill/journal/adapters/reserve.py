@@ -28,15 +28,16 @@ def is_full(error: Exception) -> bool:
 
 
 class FileReserve:
-    """`<journal>.reserve`. Used by the journal's writer alone, so its size is looked up once and then known."""
+    """`<journal>.reserve`. Used by the journal's writer alone; its size is looked up all the same, because a large file
+    that nobody reads is what people tidy away on a full disk."""
 
     def __init__(self, journal: Path) -> None:
         self._path = journal.with_name(journal.name + ".reserve")
-        self._whole = self._size() == RESERVE_OCTETS
+        self._whole = True  # unless its size says otherwise: `release` and `restore` may end half-way
 
     @property
     def whole(self) -> bool:
-        return self._whole
+        return self._whole and self._size() == RESERVE_OCTETS
 
     def release(self) -> bool:
         self._whole = False
