@@ -56,9 +56,9 @@ def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
 
 
 def test_an_append_is_exactly_one_sync(path: Path, tmp_path: Path) -> None:
-    """Seen by the kernel, between the lines the writer prints after each append."""
-    syncs = [syncs for line, syncs in syncs_before_lines(path, tmp_path, "20") if line != "checkpoint"]
-    assert syncs[1:] == [1] * 19  # the first append begins a new log, whose head is synced as well
+    """Seen by the kernel, between the lines the writer prints after each append; also when the log has grown long."""
+    syncs = [syncs for line, syncs in syncs_before_lines(path, tmp_path, "400") if line != "checkpoint"]
+    assert syncs[1:] == [1] * 399  # the first append begins a new log, whose head is synced as well
 
 
 def test_the_first_append_after_a_checkpoint_is_one_sync_too(path: Path, tmp_path: Path) -> None:
@@ -66,6 +66,37 @@ def test_the_first_append_after_a_checkpoint_is_one_sync_too(path: Path, tmp_pat
     syncs = syncs_before_lines(path, tmp_path, "20", "with checkpoints")
     assert [line for line, _ in syncs].count("checkpoint") == 4
     assert [count for line, count in syncs if line != "checkpoint"][1:] == [1] * 19
+
+
+def test_an_append_leaves_the_file_alone_and_a_long_log_is_shortened_when_asked(
+    journal: SqliteJournal, shop: Shop, path: Path
+) -> None:
+    """A thousand pages are where SQLite by itself would move them."""
+    journal.checkpoint()
+    before = path.read_bytes()
+    for number in range(300):
+        journal.append([shop.armed(f"P{number}")])
+    assert journal.log_pages > 1_000
+    assert path.read_bytes() == before
+    journal.shorten_log()
+    assert journal.log_pages < 10
+    assert path.read_bytes() != before
+    assert journal.verify().count == 300
+
+
+def test_a_log_that_somebody_reads_is_not_waited_for(journal: SqliteJournal, shop: Shop, path: Path) -> None:
+    journal.append([shop.armed("P1")])
+    reader = SqliteJournalReader.open(path)
+    with reader.snapshot():
+        assert reader.last_seq() == 1
+        journal.append([shop.sale("P1")])
+        began_s = time.monotonic()
+        journal.shorten_log()
+        assert time.monotonic() - began_s < 1
+        assert reader.last_seq() == 1
+    journal.shorten_log()
+    assert journal.log_pages < 10
+    reader.close()
 
 
 def syncs_before_lines(path: Path, tmp_path: Path, *arguments: str) -> list[tuple[str, int]]:

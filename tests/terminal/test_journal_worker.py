@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from taptill.clock import MachineTime
@@ -15,7 +16,7 @@ from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
 from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded, StartAgain
-from taptill.terminal.workers import GROUP_WAIT_S, JournalWorker, JournalWriter
+from taptill.terminal.workers import GROUP_WAIT_S, LOG_GROWTH_MAX, LOG_PAGES, JournalWorker, JournalWriter
 
 ANSWER_WAIT_S = 5.0
 TOGETHER_S = 0.005  # well below what the worker waits for
@@ -94,6 +95,40 @@ def test_an_entry_the_journal_refuses_stops_the_terminal_and_costs_the_others_no
     reported = _events_of(journal, _armed("a"), _armed("a"), _armed("b"))
     assert [type(event) for event in reported] == [Recorded, ProgramFault, Recorded]
     assert [row.payment_ref for row in journal.payments()] == ["a", "b"]
+
+
+class _CountingJournal(SqliteJournal):
+    """Says that its log is as long as it is told."""
+
+    says_pages = 0
+    shortened = 0
+
+    @property
+    def log_pages(self) -> int:
+        return self.says_pages
+
+    def shorten_log(self) -> None:
+        self.shortened += 1
+        super().shorten_log()
+
+
+def test_a_long_log_is_shortened_where_something_has_ended_and_a_very_long_one_anywhere(tmp_path: Path) -> None:
+    """Behind an arming or an intent its syncs would fall between a tap and its request."""
+    journal = _CountingJournal.open(tmp_path / "journal.sqlite")
+    cancelled = e.PaymentCancelled(at_ms=1, trust=1, payment_ref="a", state="cancelled", reason="cashier")
+    journal.says_pages = LOG_PAGES
+    _events_of(journal, _armed("a"))
+    assert journal.shortened == 0
+    _events_of(journal, (Pending(cancelled),), _armed("b"))
+    assert journal.shortened == 0
+    _events_of(journal, (Pending(msgspec.structs.replace(cancelled, payment_ref="b")),))
+    assert journal.shortened == 1
+    journal.says_pages = LOG_PAGES - 1
+    _events_of(journal, (Pending(msgspec.structs.replace(cancelled, payment_ref="b")),))
+    assert journal.shortened == 1
+    journal.says_pages = LOG_GROWTH_MAX * LOG_PAGES
+    _events_of(journal, _armed("c"))
+    assert journal.shortened == 2
 
 
 class _FullDisk(SqliteJournal):

@@ -20,6 +20,7 @@ from taplab.bench.queues import BARE, CONTENDERS
 from taplab.bench.rounds import Ready, in_turns
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import Pending
+from taptill.terminal.workers import LOG_PAGES
 
 JOURNAL = "taptill journal"
 BAR = 0.9
@@ -36,7 +37,7 @@ def measure(plan: Plan) -> Result:
     with ExitStack() as stack:
         journal = arm_all(folder / "journal.sqlite", sales)
         stack.callback(journal.close)
-        puts_of: dict[str, Callable[[Intent], object]] = {JOURNAL: lambda intent: journal.append([intent.pending])}
+        puts_of: dict[str, Callable[[Intent], object]] = {JOURNAL: put_into(journal)}
         for contender in CONTENDERS:
             puts_of[contender.name] = stack.enter_context(contender.open(folder))
         taken = in_turns({name: _ready(put, sales, puts) for name, put in puts_of.items()}, rounds)
@@ -62,6 +63,17 @@ def measure(plan: Plan) -> Result:
         details=sync | {"octets per intent": octets, "file system": kind_of(folder), "rounds": rounds, "puts": puts},
         notes=("the journal keeps chain, projections and counters in the same transaction; nobody else here does",),
     )
+
+
+def put_into(journal: SqliteJournal) -> Callable[[Intent], object]:
+    """As the terminal's writer does it, which shortens the log between sales."""
+
+    def put(intent: Intent) -> None:
+        journal.append([intent.pending])
+        if journal.log_pages >= LOG_PAGES:
+            journal.shorten_log()
+
+    return put
 
 
 def arm_all(path: Path, sales: list[Sale]) -> SqliteJournal:

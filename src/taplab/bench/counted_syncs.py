@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from taplab.bench.append import arm_all
+from taplab.bench.append import arm_all, put_into
 from taplab.bench.inline_till import one_sale
 from taplab.bench.intents import Intent, many_sales
 from taplab.bench.live_sales import Counter
@@ -69,7 +69,7 @@ def _put(files: LabFiles, contender: str, count: int, mark: Callable[[str], None
     sales = list(many_sales(one_sale(files, folder), count))
     if contender == JOURNAL:
         journal = arm_all(folder / "journal.sqlite", sales)
-        _put_all(lambda intent: journal.append([intent.pending]), [sale.intent for sale in sales], mark)
+        _put_all(put_into(journal), [sale.intent for sale in sales], mark)
         journal.close()
         return
     chosen = next(each for each in CONTENDERS if each.name == contender)

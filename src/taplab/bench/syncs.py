@@ -71,7 +71,8 @@ def measure(plan: Plan) -> Result | Skipped:
         | {f"synced in the others: {name}": syncs for name, syncs in sorted(surplus.items())},
         notes=(
             "the ratio is the share of sales with exactly one sync between the arming and the request's first byte",
-            "a checkpoint of SQLite, every 1,000 pages, syncs log and file once more, for everybody here",
+            "a checkpoint, every 1,000 pages, syncs log and file once more, for everybody here; the terminal makes its "
+            "own when a sale has ended",
         ),
     )
 

@@ -36,6 +36,7 @@ from taptill.terminal.workers import JournalWriter
 
 TERMINAL = "terminal"
 JOURNAL_NAME = "journal.sqlite"
+LOG_PAGES = 60  # a day of twenty payments has to see the log shortened now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Boot:
         self.desk = desk_of(ground.terminal, ground.profile, keys, ground.ca_keys, clock, entropy, self.reading)
         self.loop = WatchedLoop(Till(self.desk), clock, watch)
         self.writes = SimJournalDesk(
-            lambda heard: JournalWriter(self.journal, heard, DiskTime(agenda, around.disk)),
+            lambda heard: JournalWriter(self.journal, heard, DiskTime(agenda, around.disk), log_pages=LOG_PAGES),
             around.disk,
             agenda,
             self.handle,

@@ -89,7 +89,12 @@ class SimJournalDesk:
             if isinstance(event, Recorded):
                 self._stored(tuple(event.records))
             self._agenda.after(busy_us, lambda event=event: self._post(event), OWNER)  # type: ignore[misc]
-        self._agenda.after(busy_us, self._done, OWNER)
+        self._agenda.after(busy_us, lambda: self._tidy(groups), OWNER)
+
+    def _tidy(self, groups: list[tuple[Pending, ...]]) -> None:
+        """What was reported has its consequences before, or while, a long log is shortened."""
+        self._writer.keep_log_short(groups)
+        self._agenda.after(self._through(), self._done, OWNER)
 
     def _done(self) -> None:
         self._is_writing = False

@@ -229,8 +229,8 @@ class JournalReader(Protocol):
     def open_transactions(self) -> Sequence[TransactionRow]:
         """Intents without a final outcome, with the bytes kept for them, in the order they were meant."""
 
-    def open_debts(self) -> Sequence[DebtRow]:
-        """Open and parked debts in the order they were owed."""
+    def open_debts(self, payment_ref: str | None = None) -> Sequence[DebtRow]:
+        """Open and parked debts in the order they were owed; those of one payment cost no look at the others."""
 
     def debts(self) -> Sequence[DebtRow]: ...
 
@@ -257,6 +257,14 @@ class Journal(JournalReader, Protocol):
 
     def wire_of(self, transaction: str) -> bytes | None:
         """Bytes kept for an open transaction or debt."""
+
+    @property
+    def log_pages(self) -> int:
+        """How long the log is: `append` lets it grow, because emptying it takes more syncs."""
+
+    def shorten_log(self) -> None:
+        """Move what was appended into the main file, as far as no reader needs it where it is, and begin the log anew.
+        Waits for nobody, for a busy hour. Raises JournalError."""
 
     def checkpoint(self) -> None:
         """Move what was appended into the main file and empty the log, so that erased envelopes leave the disk's files.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from taptill.amount.money import AMOUNT_MINOR_MAX
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
-from taptill.terminal.desk import Desk
+from taptill.terminal.desk import KEYS_AHEAD_AT_ARMING, Desk
 from taptill.terminal.effects import Answer, Append, Effect, SetTimer, StopListening, StopTimer
 from taptill.terminal.events import ArmRequested, CancelRequested
 from taptill.terminal.machine import PaymentState
@@ -31,6 +31,7 @@ def arm(desk: Desk, asked: ArmRequested) -> list[Effect]:
     refusal = _refusal(desk, asked)
     if refusal is not None:
         return [Answer(asked.ticket, desk.at_counter, refusal)]
+    desk.reserve_keys(KEYS_AHEAD_AT_ARMING)
     payment_ref = desk.take_payment_ref()
     desk.at_counter = payment_ref
     desk.tickets[payment_ref] = [asked.ticket]

@@ -17,7 +17,7 @@ import msgspec
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.parameters import Combination
 from taptill.clock import Clock, Trust
-from taptill.credential.dukpt import next_counter
+from taptill.credential.dukpt import DukptError, next_counter
 from taptill.credential.keystore import KeyStore, KeyStoreError
 from taptill.decision.decide import HostHealth, Way
 from taptill.decision.risk_budget import RiskBudget, RiskLimits
@@ -41,6 +41,7 @@ STORE_RETRY_MS = 1_000
 FULL = "full"  # the kind of a storage fault stands before its first colon: full, slow, error
 _STORAGE_REASONS = {FULL: "disk-full", "slow": "disk-slow", "error": "journal-not-writable"}
 KEYS_AHEAD = 64
+KEYS_AHEAD_AT_ARMING = 2 * KEYS_AHEAD  # so that what is asked until the tap moves the key store's mark no further
 KEYS_SKIPPED = 4_096
 
 PaymentEntryT = TypeVar("PaymentEntryT", bound=e.PaymentEntry)
@@ -132,10 +133,14 @@ class Desk:
         """The next DUKPT counter, never below the key store's own mark. Raises KeyStoreError."""
         counter = next_counter(max(self.counters.next_key_counter, self.keys.counter_floor()) - 1)
         self.keys.reserve(counter)
-        with suppress(KeyStoreError):  # while the disk still takes it: a reversal must not wait for a free block
-            self.keys.reserve(next_counter(counter + KEYS_AHEAD))
         self.counters = replace(self.counters, next_key_counter=counter + 1)
         return counter
+
+    def reserve_keys(self, ahead: int) -> None:
+        """At moments when nobody waits for a message: moving the mark takes syncs, and none may fall between a tap and
+        its request. A reversal must not have to wait for a free block: that a disk refuses now is no matter yet."""
+        with suppress(KeyStoreError, DukptError):
+            self.keys.reserve(next_counter(max(self.counters.next_key_counter, self.keys.counter_floor()) + ahead))
 
     def skip_key_counters(self) -> None:
         """The host says that it has seen our keys: leave a block unused, as after a restored disk."""

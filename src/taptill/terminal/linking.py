@@ -18,7 +18,7 @@ from taptill.host.exchange import ExchangeResult, HostReply, HostRequest, NotSen
 from taptill.journal import entries as e
 from taptill.journal.port import Pending
 from taptill.terminal.asking import resume_inquiries
-from taptill.terminal.desk import Desk
+from taptill.terminal.desk import KEYS_AHEAD, Desk
 from taptill.terminal.effects import Append, Effect, FollowClock, SetTimer
 from taptill.terminal.owing import KEY_REFUSED, forward, host_is_back
 
@@ -35,6 +35,7 @@ def question(desk: Desk) -> list[Effect]:
         counter = desk.take_key_counter()
     except KeyStoreError as error:
         return desk.storage_failed(error, PROBE_TIMER)
+    desk.reserve_keys(KEYS_AHEAD)
     desk.link_question = row
     stan = desk.take_stan()
     facts = RequestFacts(

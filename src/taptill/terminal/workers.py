@@ -20,7 +20,7 @@ from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.errors import TapTillError
-from taptill.journal.entries import DebtClosed, DebtTried
+from taptill.journal.entries import AnyEntry, DebtClosed, DebtParked, DebtTried, PaymentCancelled, TransactionDecided
 from taptill.journal.port import ImpossibleEntry, Journal, JournalError, JournalStuck, Pending, Record, SpaceGone
 from taptill.receipt.compose import compose
 from taptill.receipt.escpos import render_escpos
@@ -44,6 +44,8 @@ log = logging.getLogger("taptill")
 EVENTS_GROUPED_MAX = 64
 GROUP_WAIT_S = 0.03  # what nobody waits for lets others join its commit for so long
 CHECKPOINT_IDLE_S = 5.0
+LOG_PAGES = 1_000  # of 4 KiB: a log this long is moved into the file even in a busy hour, once a payment has ended
+LOG_GROWTH_MAX = 4  # and behind anything when it is so many times as long
 PRINT_RETRY_S = 2.0
 PRINT_TRIES_MAX = 900  # half an hour: somebody has to fetch a roll
 SLIP_IMPOSSIBLE = "fault of this program"
@@ -92,7 +94,7 @@ class Stopwatch(Protocol):
 
 class JournalWriter:
     """Appends on behalf of the loop, with one commit and one sync for all that waits, and says how long that took.
-    `copied` hears of everything stored, and never blocks."""
+    `copied` hears of everything stored, and never blocks. From `log_pages` on the log is long."""
 
     def __init__(
         self,
@@ -100,11 +102,13 @@ class JournalWriter:
         post: Callable[[Event], None],
         clock: Stopwatch,
         copied: Callable[[tuple[Pending, ...], Sequence[Record]], None] | None = None,
+        log_pages: int = LOG_PAGES,
     ) -> None:
         self._journal = journal
         self._post = post
         self._clock = clock
         self._copied = copied
+        self._log_pages = log_pages
 
     def write(self, groups: Sequence[tuple[Pending, ...]]) -> None:
         """What the journal refuses is the fault of one group, and costs the others nothing. An empty group is a trial
@@ -130,12 +134,30 @@ class JournalWriter:
         records = self._journal.append(pending)
         return Recorded(pending, records, (self._clock.monotonic_us() - began_us) // 1_000)
 
+    def keep_log_short(self, groups: Sequence[tuple[Pending, ...]]) -> None:
+        """After these groups were written and reported. Emptying the log takes several syncs, and none of them may fall
+        between a tap and its request: it is done where a payment or a debt has just ended."""
+        ended = all(_ends_something(each.entry) for group in groups for each in group)
+        if self._journal.log_pages >= (self._log_pages if ended else LOG_GROWTH_MAX * self._log_pages):
+            self._tidy(self._journal.shorten_log)
+
     def checkpoint(self) -> None:
+        """For a quiet moment."""
+        self._tidy(self._journal.checkpoint)
+
+    def _tidy(self, act: Callable[[], None]) -> None:
         """Its failure is told in the log only: whatever is wrong with the disk shows at the next entry."""
         try:
-            self._journal.checkpoint()
+            act()
         except TapTillError as error:
             log.warning("journal: %s", error)
+
+
+def _ends_something(entry: AnyEntry) -> bool:
+    """Nothing leaves for the host because of it."""
+    if isinstance(entry, TransactionDecided):
+        return entry.result != "unknown"
+    return isinstance(entry, PaymentCancelled | DebtTried | DebtClosed | DebtParked)
 
 
 def may_wait(group: tuple[Pending, ...]) -> bool:
@@ -197,6 +219,7 @@ class JournalWorker:
         if groups:
             self._written_since_checkpoint = True
             self._writer.write(groups)
+            self._writer.keep_log_short(groups)
 
 
 def _not_written(pending: tuple[Pending, ...], error: Exception) -> Event:

@@ -23,6 +23,7 @@ from taptill.journal.port import JournalError, Pending, Record
 log = logging.getLogger("taptill")
 
 GROUPS_WAITING_MAX = 1_000
+LOG_PAGES = 1_000
 IDLE_S = 1.0  # then the copy's log is emptied, and with it the last trace of envelopes
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 60.0
@@ -128,3 +129,5 @@ class JournalCopier:
                 where = f"{self._copy}: journal entry {theirs.seq}"
                 raise CopyRefused("the same entry became other bytes", where=where, next_step=KEEP)
         self._copy_seq = records[-1].seq
+        if copy.log_pages >= LOG_PAGES:
+            copy.shorten_log()

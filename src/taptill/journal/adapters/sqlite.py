@@ -43,6 +43,8 @@ class SqliteJournal(SqliteJournalReader):
         self.verified_at_open = self._head.count  # entries
         self._sealed_seq = self._last_sealed()
         self._refusal = ""
+        self._log_pages = 0
+        connection.set_wal_hook(self._logged)
 
     @classmethod
     def open(cls, path: str | Path, reserve: Callable[[Path], Reserve] = FileReserve) -> Self:
@@ -100,6 +102,16 @@ class SqliteJournal(SqliteJournalReader):
         statement = "SELECT wire_id FROM act WHERE name = ?1 UNION ALL SELECT wire_id FROM debt WHERE name = ?1"
         return self._one(lambda row: self._message(row[0]), statement, (transaction,))
 
+    @property
+    def log_pages(self) -> int:
+        return self._log_pages
+
+    def shorten_log(self) -> None:
+        with declared(self._where):
+            _, logged, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").get
+            if logged == moved:
+                self._begin_log()
+
     def checkpoint(self) -> None:
         with declared(self._where):
             busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
@@ -110,6 +122,11 @@ class SqliteJournal(SqliteJournalReader):
         with declared(self._where):
             self._connection.close()
         self._lock.close()
+
+    def _logged(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        """SQLite says after each commit how long the log is now."""
+        self._log_pages = pages
+        return apsw.SQLITE_OK
 
     def _begin_log(self) -> None:
         """A log's first commit syncs its head as well. Writing the file's first page with what it holds gets that over

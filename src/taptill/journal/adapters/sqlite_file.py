@@ -21,7 +21,6 @@ from taptill.journal.formats import NEWEST_FORMAT, OLDEST_FORMAT, is_read
 from taptill.journal.port import JournalDamaged, JournalError, JournalForeign, SpaceGone
 
 BUSY_TIMEOUT_MS = 5_000
-CHECKPOINT_PAGES = 1_000  # a log this long is moved into the file even in a busy hour
 _MAGIC = b"SQLite format 3\0"
 _HEADER_OCTETS = 100
 _USER_VERSION_AT, _APPLICATION_ID_AT = 60, 68  # sqlite.org/fileformat.html, 1.3
@@ -36,7 +35,7 @@ WRITER_SETTINGS: tuple[tuple[str, str | int], ...] = (
     ("cell_size_check", 1),
     ("trusted_schema", 0),
     ("temp_store", 2),  # memory: no copy of an envelope in a temporary file
-    ("wal_autocheckpoint", CHECKPOINT_PAGES),
+    ("wal_autocheckpoint", 0),  # it would fall into an append, and sync more than once before a request leaves
 )
 READER_SETTINGS: tuple[tuple[str, str | int], ...] = (
     ("busy_timeout", BUSY_TIMEOUT_MS),
