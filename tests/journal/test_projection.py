@@ -82,6 +82,31 @@ def test_a_second_attempt_waits_for_proof_about_the_first(journal: SqliteJournal
     journal.verify()
 
 
+def test_what_one_payment_owes_is_found_without_a_look_at_what_others_owe(journal: SqliteJournal, shop: Shop) -> None:
+    journal.append([shop.armed("P0")])
+    refs = [f"P{number}" for number in range(1, 301)]
+    journal.append([pending for ref in refs for pending in (shop.armed(ref), shop.owed(ref, "deferred_advice"))])
+    journal.append([shop.parked("P7", "deferred_advice", "deferred"), shop.closed("P8", "deferred_advice", "approved")])
+    for ref in ("P0", "P7", "P8", "P300", "P301"):
+        assert list(journal.open_debts(ref)) == [debt for debt in journal.open_debts() if debt.payment_ref == ref]
+    assert _work(journal, None) > 20 * _work(journal, "P7")
+
+
+def _work(journal: SqliteJournal, payment_ref: str | None) -> int:
+    """What SQLite did to find what is owed, in tens of its steps."""
+    tens = 0
+
+    def count() -> bool:
+        nonlocal tens
+        tens += 1
+        return False
+
+    journal._connection.set_progress_handler(count, 10)
+    journal.open_debts(payment_ref)
+    journal._connection.set_progress_handler(None)
+    return tens
+
+
 def test_a_parked_debt_stays_owed_and_a_closed_one_stays_closed(journal: SqliteJournal, shop: Shop) -> None:
     journal.append([shop.armed("P1"), shop.owed("P1", "offline_advice")])
     journal.append([shop.parked("P1", "offline_advice", "approved_offline")])

@@ -171,7 +171,7 @@ class Front:
         """The newest last. Raises TapTillError."""
         return self.notice_desk.newest(count_max) if self.notice_desk else []
 
-    def open_debts(self) -> list[DebtRow]:
-        """Open and parked ones. Raises JournalError."""
+    def open_debts(self, payment_ref: str | None = None) -> list[DebtRow]:
+        """Open and parked ones, of one payment or of all. Raises JournalError."""
         with self._reading:
-            return list(self._journal.open_debts())
+            return list(self._journal.open_debts(payment_ref))

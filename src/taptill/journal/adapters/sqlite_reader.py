@@ -127,15 +127,19 @@ class SqliteJournalReader:
         payment = self.payment(payment_ref)
         if payment is None:
             return ()
-        statement = rows.ACT + "WHERE intended_seq BETWEEN ? AND ? AND payment_ref = ? ORDER BY intended_seq"
-        return self._select(rows.act_of, statement, (payment.first_seq, payment.last_seq, payment_ref))
+        statement = rows.ACT + "WHERE name BETWEEN ?1 || '/' AND ?1 || '0' AND payment_ref = ?1 ORDER BY intended_seq"
+        return self._select(rows.act_of, statement, (payment_ref,))
 
     def open_transactions(self) -> Sequence[TransactionRow]:
         statement = rows.ACT + "WHERE result IN ('', 'unknown', 'parked', 'confirming') ORDER BY intended_seq"
         return self._select(lambda row: rows.act_of(row, self._message(row[-1])), statement)
 
-    def open_debts(self) -> Sequence[DebtRow]:
-        return self._debts("WHERE state <> 'closed' ORDER BY created_seq")
+    def open_debts(self, payment_ref: str | None = None) -> Sequence[DebtRow]:
+        if payment_ref is None:
+            return self._debts("WHERE state <> 'closed' ORDER BY created_seq")
+        # Debts are named after their payment, with a stroke behind it, and "0" follows "/".
+        condition = "WHERE name > ? AND name < ? AND payment_ref = ? AND state <> 'closed' ORDER BY created_seq"
+        return self._debts(condition, (f"{payment_ref}/", f"{payment_ref}0", payment_ref))
 
     def debts(self) -> Sequence[DebtRow]:
         return self._debts("ORDER BY created_seq")
@@ -248,8 +252,8 @@ class SqliteJournalReader:
             raise damaged(self._where, "the counters are missing")
         return found
 
-    def _debts(self, condition: str) -> Sequence[DebtRow]:
-        return self._select(lambda row: rows.debt_of(row, self._message(row[-1])), rows.DEBT + condition)
+    def _debts(self, condition: str, bindings: rows.Values = ()) -> Sequence[DebtRow]:
+        return self._select(lambda row: rows.debt_of(row, self._message(row[-1])), rows.DEBT + condition, bindings)
 
     def _message(self, slot: int | None) -> bytes | None:
         return None if slot is None else message_in(self._connection, slot)

@@ -138,9 +138,9 @@ class EcrApi:
         payment = self._front.payment(payment_ref)
         if payment is None:
             return None
-        debts, latest = self._front.open_debts(), self._front.latest(payment_ref)
+        debts, latest = self._front.open_debts(payment_ref), self._front.latest(payment_ref)
         situation: Situation | None = None
-        if is_open(payment.state) or any(debt.payment_ref == payment_ref for debt in debts):
+        if is_open(payment.state) or debts:
             with suppress(TerminalBusy):  # a payment is shown even while nobody can say what it waits for
                 situation = self._front.situation()
         return payment_view(payment, debts, latest, self._profile, situation)
