@@ -70,6 +70,11 @@ def test_a_list_cut_anywhere_is_refused_with_its_place(cut: int) -> None:
         ({"captured_minor": 0}, "row 2, field captured_minor: 0 in state captured"),
         ({"state": "reversed"}, "row 2, field captured_minor: 1250 in state reversed"),
         ({"stan": 2}, "row 2 has the key of row 1"),
+        ({"payment_ref": "P1\n        ¥0.00  P2"}, "row 2, field payment_ref: Expected `str` matching"),
+        ({"payment_ref": "P1\n"}, "row 2, field payment_ref: Expected `str` matching"),
+        ({"terminal": "\x1b[2J"}, "row 2, field terminal: Expected `str` matching"),
+        ({"code": "\ud800"}, "row 2, field code: Expected `str` matching"),
+        ({"code": "0" * 256}, "row 2, field code: Expected `str` matching"),
     ],
 )
 def test_what_a_row_gets_wrong_is_named(change: dict[str, Any], named: str) -> None:

@@ -23,6 +23,7 @@ SIX_DIGITS_MAX = 999_999
 
 _Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
 _SixDigits = Annotated[int, msgspec.Meta(ge=0, le=SIX_DIGITS_MAX)]
+_Name = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]{0,255}\Z")]  # ASCII that is printed as it is, on one line
 _ROW = re.compile(r"\$\.transactions\[(\d+)\](?:\.(\w+))?")
 
 
@@ -36,15 +37,15 @@ class HostRecord(msgspec.Struct, frozen=True):
     """One row of the host's ledger; what else a row says is not needed here. A reversal has the STAN of its original.
     `captured_minor` is what the host holds of it now."""
 
-    terminal: str
+    terminal: _Name
     batch: _SixDigits
     stan: _SixDigits
     message_class: Literal["financial", "reversal"]
     state: Literal["captured", "declined", "reversed", "closed", "remembered"]
-    payment_ref: str
+    payment_ref: _Name
     amount_minor: _Minor
     captured_minor: _Minor
-    code: str
+    code: _Name
 
 
 class _Ledger(msgspec.Struct, frozen=True):
