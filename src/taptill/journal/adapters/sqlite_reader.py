@@ -127,8 +127,8 @@ class SqliteJournalReader:
         payment = self.payment(payment_ref)
         if payment is None:
             return ()
-        statement = rows.ACT + "WHERE name BETWEEN ?1 || '/' AND ?1 || '0' AND payment_ref = ?1 ORDER BY intended_seq"
-        return self._select(rows.act_of, statement, (payment_ref,))
+        statement = rows.ACT + "WHERE intended_seq BETWEEN ? AND ? AND payment_ref = ? ORDER BY intended_seq"
+        return self._select(rows.act_of, statement, (payment.first_seq, payment.last_seq, payment_ref))
 
     def open_transactions(self) -> Sequence[TransactionRow]:
         statement = rows.ACT + "WHERE result IN ('', 'unknown', 'parked', 'confirming') ORDER BY intended_seq"
