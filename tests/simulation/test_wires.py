@@ -133,6 +133,7 @@ FATES: list[tuple[Point, Kind, int, str, int]] = [
     (Point.REQUEST, Kind.SLOW_HOST, 1_000, "replied 00", 1),
     (Point.REQUEST, Kind.SLOW_HOST, 40_000, "Silent timeout", 1),
     (Point.REQUEST, Kind.BUSY, 0, "replied 96", 0),
+    (Point.REQUEST, Kind.REFUSES, 0, "replied 30", 0),
     (Point.REQUEST, Kind.DUPLICATE, 0, "replied 94", 1),
     (Point.REQUEST, Kind.POISON, 0, "Silent timeout", 0),
     (Point.REQUEST, Kind.HOST_RESTART, 0, "Silent link lost: closed by the host", 1),

@@ -28,6 +28,7 @@ HOST = "host"  # owner of what is forgotten when the host restarts
 HOST_US = 5_000
 HOST_IDLE_US = 60_000_000
 DUPLICATE_CODE = "94"
+FORMAT_ERROR_CODE = "30"
 _RESPONSE_CODE = 39
 
 
@@ -90,8 +91,8 @@ class SimHost:
             self._poison.append(body)
         if body in self._poison:
             return
-        if kind is Kind.BUSY:
-            self._answer_busy(wires, connection, body)
+        if kind in {Kind.BUSY, Kind.REFUSES}:
+            self._answer_unread(wires, connection, body, kind is Kind.REFUSES)
         elif fault is not None and kind is Kind.SLOW_HOST:
             self._agenda.after(fault.value * 1000, partial(self._queue, wires, connection, body, None), HOST)
         else:
@@ -112,20 +113,23 @@ class SimHost:
         if kind is Kind.HOST_RESTART:
             self._restart()
         elif kind is not Kind.SILENT:
-            wires.answer(connection, frame(self._as_duplicate(body, reply) if kind is Kind.DUPLICATE else reply))
+            wires.answer(
+                connection, frame(self._recoded(body, reply, DUPLICATE_CODE) if kind is Kind.DUPLICATE else reply)
+            )
 
-    def _answer_busy(self, wires: Wires, connection: Connection, body: bytes) -> None:
-        """Without a place in line."""
+    def _answer_unread(self, wires: Wires, connection: Connection, body: bytes, for_good: bool) -> None:
+        """Without a place in line, and nothing is booked: busy, or never to be taken."""
         try:
-            wires.answer(connection, frame(self._acquirer.busy(body)))
+            reply = self._acquirer.busy(body)
+            wires.answer(connection, frame(self._recoded(body, reply, FORMAT_ERROR_CODE) if for_good else reply))
         except UnreadableMessage as error:
             self._close(wires, connection, error.what)
 
-    def _as_duplicate(self, body: bytes, reply: bytes) -> bytes:
+    def _recoded(self, body: bytes, reply: bytes, code: str) -> bytes:
         """The reply with another code and a genuine MAC."""
         incoming = read_incoming(body)
         message = decode_message(unwrap(reply).message)
-        changed = replace(message, fields=dict(message.fields) | {_RESPONSE_CODE: DUPLICATE_CODE})
+        changed = replace(message, fields=dict(message.fields) | {_RESPONSE_CODE: code})
         return seal_reply(incoming, mac_input(encode_message(changed)), MessageKeys(self._bdk, incoming.private.ksn))
 
     def _restart(self) -> None:

@@ -175,8 +175,10 @@ class Cashier:
 
     def _finish(self, state: str) -> None:
         self.last_shown = state
-        wants_to_pay = self._visit.habit is Habit.PAYS_AFTER_ALL and self._attempt == 1
-        if state in NOT_PAID_STATES and wants_to_pay:
+        asks_for = self._visit.habit if self._attempt == 1 else Habit.PAYS
+        pays_after_all = asks_for is Habit.PAYS_AFTER_ALL and state in NOT_PAID_STATES
+        is_rung_up_again = asks_for is Habit.ASKED_TWICE and state not in NOT_PAID_STATES
+        if pays_after_all or is_rung_up_again:
             self._attempt, self._asks, self._taps, self._is_tapping = 2, 0, 0, False
             self._payment_ref = ""
             self._later(ASK_AGAIN_AFTER_US, self._ask)

@@ -26,7 +26,7 @@ class Habit(Enum):
 
     PAYS = "pays"
     PAYS_AFTER_ALL = "pays after all"  # tries again when it did not work
-    ASKED_TWICE = "is rung up twice"  # the register repeats its request at once
+    ASKED_TWICE = "is rung up twice"  # the register repeats its request at once, and once it is paid under a new key
     LEAVES_CARD = "leaves the card on the reader"
     CHANGES_MIND = "changes their mind"
     NEVER_TAPS = "never taps"
@@ -95,6 +95,7 @@ _TROUBLES: tuple[Trouble, ...] = (
     Trouble(Point.REQUEST, Kind.BUSY, 60),
     Trouble(Point.REQUEST, Kind.DUPLICATE, 60),
     Trouble(Point.REQUEST, Kind.HOST_RESTART, 60),
+    Trouble(Point.REQUEST, Kind.REFUSES, 60),
     Trouble(Point.REQUEST, Kind.POISON, 60),
     *(Trouble(Point.REPLY, kind, 60, 1 << 16) for kind in (Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.NONSENSE)),
     Trouble(Point.APDU, Kind.PULLED, 90),
@@ -119,7 +120,15 @@ def draw_day(seed: int, visits: int = VISITS_A_DAY) -> Day:
 def _draw_storm(random: Random) -> tuple[Fault, ...]:
     """Faults that are worse together."""
     nth = random.randrange(4, 20)
-    return random.choice((_chokes_after_an_outage, _chokes_on_what_it_undoes, _mostly_deaf))(random, nth)
+    storms = (
+        _chokes_after_an_outage,
+        _chokes_on_what_it_undoes,
+        _mostly_deaf,
+        _refuses_what_is_owed,
+        _never_clear,
+        _told_nothing_and_power_fails,
+    )
+    return random.choice(storms)(random, nth)
 
 
 def _chokes_after_an_outage(random: Random, nth: int) -> tuple[Fault, ...]:
@@ -135,6 +144,26 @@ def _chokes_on_what_it_undoes(random: Random, nth: int) -> tuple[Fault, ...]:
     stuck = (Fault(Point.REQUEST, later, Kind.POISON) for later in (nth + 2, nth + 3))
     lost = (Fault(Point.REQUEST, later, Kind.LOST) for later in range(nth + 6, nth + 24, 2))
     return (Fault(Point.REQUEST, nth, Kind.LOST), *stuck, *lost)
+
+
+def _refuses_what_is_owed(random: Random, nth: int) -> tuple[Fault, ...]:
+    """A host that was away takes nothing of what is owed to it since; an operator has to speak."""
+    away_ms = random.randint(3, 8) * MS_A_MINUTE
+    refused = (Fault(Point.REQUEST, later, Kind.REFUSES) for later in range(nth + 2, nth + random.randint(4, 12)))
+    return (Fault(Point.REQUEST, nth, Kind.AWAY, away_ms), *refused)
+
+
+def _never_clear(random: Random, nth: int) -> tuple[Fault, ...]:
+    """A sale is called a duplicate, and no question about it is answered: only an operator can end it."""
+    silent = (Fault(Point.REQUEST, later, Kind.SILENT) for later in range(nth + 1, nth + 12))
+    return (Fault(Point.REQUEST, nth, Kind.DUPLICATE), *silent)
+
+
+def _told_nothing_and_power_fails(random: Random, nth: int) -> tuple[Fault, ...]:
+    """A sale is not answered, what is owed for it neither, and again and again the terminal starts anew."""
+    lost = (Fault(Point.REQUEST, later, Kind.SILENT) for later in range(nth, nth + 8))
+    cuts = (Fault(Point.REQUEST, later, Kind.POWER_CUT, random.randint(0, _FRAME)) for later in (nth + 8, nth + 11))
+    return (*lost, *cuts)
 
 
 def _mostly_deaf(random: Random, nth: int) -> tuple[Fault, ...]:

@@ -24,7 +24,7 @@ _SURVIVALS = (0, 1, 2, 3)  # what of the unsynced is kept is drawn from these
 _LATE_MS = (4_000, 50_000, 100_000)  # within the reply's time, while it is asked about, after it is undone
 _MINUTE_MS = 60_000
 _AT_BOTH = (Kind.LOST, Kind.TWICE, Kind.OVERTAKEN, Kind.HALF_OPEN)
-_AT_HOST = (Kind.SILENT, Kind.BUSY, Kind.DUPLICATE, Kind.POISON, Kind.HOST_RESTART)
+_AT_HOST = (Kind.SILENT, Kind.BUSY, Kind.REFUSES, Kind.DUPLICATE, Kind.POISON, Kind.HOST_RESTART)
 _FROM_HOST = (Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.NONSENSE)
 
 

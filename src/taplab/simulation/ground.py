@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from taphost.config import HostConfig, Issuer, Merchant, Terminal
 from taplab.card import Card, Scheme
@@ -44,13 +45,15 @@ from taptill.credential.adapters.file_keystore import write_keystore
 from taptill.credential.dukpt import derive_initial_key
 from taptill.entropy import Entropy
 from taptill.host.profile import Profile
-from taptill.terminal.config import TerminalConfig
+from taptill.terminal.config import Operator, OutageLimits, TerminalConfig
 from taptill.terminal.wiring import product_ca_keys, read_profile
 
 READER_URL = "pcsc:counter"
 PRINTER_URL = "escpos+tcp://printer"
 HOST_URL = "tls://host:9443"
 ISSUER_KEY_OCTETS = 16
+OPERATOR_NAME = "operator"
+KEY_OCTETS = 32
 
 # How far above the number that a prime's name stands for the first fitting prime lies.
 _STEPS_TO_PRIME = {
@@ -74,6 +77,8 @@ class Ground:
     terminal: TerminalConfig
     profile: Profile
     keystore: Mapping[str, bytes] = field(repr=False)
+    operator_key: bytes = field(repr=False)
+    outage_limits: Mapping[str, OutageLimits]  # by row of the profile
 
     def fresh_card(self, name: str, entropy: Entropy) -> Card:
         """One of the lab's packaged cards, never used. Its random UIDs and signed numbers come from `entropy`."""
@@ -86,6 +91,7 @@ def common_ground() -> Ground:
     files = LabFiles.of(Path())
     scheme = _scheme()
     bdk = _octets("base derivation key", BDK_OCTETS)
+    terminal = _terminal_config(files)
     return Ground(
         scheme=scheme,
         cards=MappingProxyType(
@@ -93,9 +99,11 @@ def common_ground() -> Ground:
         ),
         ca_keys=CaKeyStore.of((*product_ca_keys(), scheme.ca_key())),
         host=_host_config(scheme, bdk),
-        terminal=_terminal_config(files),
+        terminal=terminal,
         profile=read_profile("aes"),
         keystore=MappingProxyType(_keystore(files.keystore.name, bdk)),
+        operator_key=_octets("operator key", KEY_OCTETS),
+        outage_limits=MappingProxyType(_outage_limits(terminal)),
     )
 
 
@@ -137,7 +145,16 @@ def _terminal_config(files: LabFiles) -> TerminalConfig:
     text = terminal_config(
         files, readers=[READER_URL], printer=PRINTER_URL, endpoints=[HOST_URL], ecr_listen="127.0.0.1:0"
     )
-    return msgspec.convert(tomllib.loads(text), TerminalConfig)
+    config = msgspec.convert(tomllib.loads(text), TerminalConfig)
+    public_key = Ed25519PrivateKey.from_private_bytes(_octets("operator key", KEY_OCTETS)).public_key()
+    return msgspec.structs.replace(
+        config, operators=[Operator(name=OPERATOR_NAME, key=public_key.public_bytes_raw().hex())]
+    )
+
+
+def _outage_limits(terminal: TerminalConfig) -> dict[str, OutageLimits]:
+    limits = {"offline_advice": terminal.offline, "deferred_advice": terminal.deferred}
+    return {row: limit for row, limit in limits.items() if limit is not None}
 
 
 def _keystore(name: str, bdk: bytes) -> dict[str, bytes]:

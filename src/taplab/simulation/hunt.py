@@ -31,7 +31,7 @@ def main(sources: str, seeds_max: str) -> int:
 
 def _rule_broken(seed: int) -> str:
     try:
-        broken = judge(draw_day(seed)).broken
+        broken = judge(draw_day(seed), renders=True).broken
     except Exception as error:
         return f"the day did not end: {type(error).__name__}: {error}"
     return broken[0] if broken else ""

@@ -53,6 +53,7 @@ class Kind(Enum):
     SLOW_HOST = "the host answers slowly"  # `value` ms later
     BUSY = "the host says that it is busy"
     DUPLICATE = "the host books it and answers 94"
+    REFUSES = "the host will not look at it and refuses it for good"
     POISON = "the host never answers this message"  # nor its repeats, until `Faults.stop`
     HOST_RESTART = "the host restarts after booking it"
     # REPLY

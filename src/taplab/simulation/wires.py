@@ -36,7 +36,7 @@ _ON_ANY_FRAME = (
     Kind.HALF_OPEN,
     Kind.AWAY,
 )
-AT_THE_HOST = (Kind.SILENT, Kind.SLOW_HOST, Kind.BUSY, Kind.DUPLICATE, Kind.POISON, Kind.HOST_RESTART)
+AT_THE_HOST = (Kind.SILENT, Kind.SLOW_HOST, Kind.BUSY, Kind.REFUSES, Kind.DUPLICATE, Kind.POISON, Kind.HOST_RESTART)
 FORGERIES = (Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.NONSENSE)
 KINDS: Mapping[Point, tuple[Kind, ...]] = MappingProxyType(
     {

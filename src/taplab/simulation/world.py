@@ -10,13 +10,15 @@ everything has to come to its end.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import NoReturn, cast
+
+import apsw
 
 from taphost.memory_store import MemoryStore
 from taplab.simulation.acquirer import SimHost
@@ -26,6 +28,7 @@ from taplab.simulation.cashier import Cashier
 from taplab.simulation.day import Day, Habit, Visit
 from taplab.simulation.disk import Disk, Image
 from taplab.simulation.ground import common_ground
+from taplab.simulation.parking_operator import ParkingOperator
 from taplab.simulation.power import PowerCut
 from taplab.simulation.rules import Rules
 from taplab.simulation.schedule import Fault, Faults, Kind, Point
@@ -33,11 +36,13 @@ from taplab.simulation.slip_printer import Paper
 from taplab.simulation.story import Story
 from taplab.simulation.tap import CounterField
 from taplab.simulation.wires import Wires
+from taptill.credential.keystore import KeyStoreError
 from taptill.errors import TapTillError
 from taptill.journal.adapters.sqlite import SqliteJournal
-from taptill.journal.port import JournalDamaged
+from taptill.journal.disposition import Offer
+from taptill.journal.port import ImpossibleEntry, JournalDamaged, JournalError, JournalForeign
 from taptill.terminal.effects import Answer, Ask, Effect, Print, Tell
-from taptill.terminal.events import Event, Started
+from taptill.terminal.events import DispositionOffered, Event, Started
 from taptill.terminal.loop import StartNeeded, TerminalStopped
 
 SECOND_US = 1_000_000
@@ -46,7 +51,11 @@ START_AGAIN_AFTER_US = 10 * SECOND_US
 LOOK_EVERY_US = 10 * SECOND_US
 DAY_US_MAX = 48 * 3_600 * SECOND_US
 SETTLING_US_MAX = 3_600 * SECOND_US
+OPERATOR_COMES_AFTER_US = 420 * SECOND_US
+OPERATOR_SPEAKS_US = 10 * SECOND_US
+NOBODYS_TICKET = 0  # no register waits for the answer
 IMAGE_EVERY_STEPS, IMAGES_KEPT = 40, 10
+NEVER_AT_A_START = (JournalDamaged, JournalForeign, ImpossibleEntry)
 LAST_VISIT = Visit(1_250, "good_credit", Habit.PAYS_AFTER_ALL, pause_s=1)
 
 
@@ -93,13 +102,15 @@ class World:
             wires=Wires(agenda, faults, story, host),
             counter=CounterField(base, SeededEntropy(f"{day.seed} cards"), story),
             paper=Paper(),
-            rules=Rules(store, [account.pan for account in base.host.accounts], story),
+            rules=Rules(store, [account.pan for account in base.host.accounts], base.outage_limits, story),
             renders=renders,
         )
         self._host = host
         self._watch = Watch(self._look_at, self._tell, self._answer, self._cut)
         self._boot: Boot | None = None
         self._boots = 0
+        self._directory = directory
+        self._operator = ParkingOperator(base)
         self._older: deque[tuple[int, Image]] = deque(maxlen=IMAGES_KEPT)
         self._keeps_older = any(fault.kind is Kind.RESTORE for fault in day.faults)
         self._was_restored = False
@@ -133,6 +144,7 @@ class World:
     def _open_shop(self) -> None:
         self._survive(self._start)
         self._cashier.open_shop()
+        self._around.agenda.after(OPERATOR_COMES_AFTER_US, self._operator_comes)
         self._go_on(lambda: self._cashier.has_closed, DAY_US_MAX)
         self._around.rules.must(self._cashier.has_closed, "the shop could not close within two days")
 
@@ -149,6 +161,21 @@ class World:
             self._around.rules.must(False, f"batch {batch} STAN {stan} still waits, though only others are stuck")
         self._host.heal()
         self._go_on(lambda: not self._waiting(), SETTLING_US_MAX)
+        self._speak(lambda boot: self._operator.last_words(boot.reading, self._around.rules.captured_refs()))
+        self._go_on(lambda: False, OPERATOR_SPEAKS_US)
+        self._go_on(lambda: not self._waiting(), SETTLING_US_MAX)
+
+    def _operator_comes(self) -> None:
+        """Now and then during the day: what the host refused is sent again."""
+        self._speak(lambda boot: self._operator.words(boot.reading))
+        self._around.agenda.after(OPERATOR_COMES_AFTER_US, self._operator_comes)
+
+    def _speak(self, words: Callable[[Boot], Sequence[Offer]]) -> None:
+        if self._boot is None:
+            return
+        for offer in words(self._boot):
+            self._around.story.tell(f"the operator signs: {offer.statement.target} {offer.statement.decision}")
+            self._boot.post(DispositionOffered(NOBODYS_TICKET, offer))
 
     def _sell_once_more(self) -> None:
         self._cashier = self._hire((LAST_VISIT,), "last order")
@@ -163,6 +190,7 @@ class World:
             around.rules.must(False, "the terminal does not start any more")
         else:
             around.rules.over(self._boot.reading, [visit.amount_minor for visit in self._day.visits])
+            around.rules.chained(self._entries_as_stored())
             around.rules.hide_card_numbers(self._everything_written())
             head, payments = self._boot.journal.verify().head.hex(), len(self._boot.reading.payments())
         return Verdict(
@@ -206,8 +234,7 @@ class World:
             self._around.rules.must(False, f"a fault of the program: {fault}")
             self._switch_off(START_AGAIN_AFTER_US)
         except TapTillError as error:
-            self._around.rules.must(not isinstance(error, JournalDamaged), f"the journal is damaged: {error}")
-            self._around.story.tell(f"the terminal does not start: {error}")
+            self._around.rules.must(False, f"a fault of the program: {type(error).__name__}: {error}")
             self._switch_off(START_AGAIN_AFTER_US)
 
     def _switch_off(self, for_us: int) -> None:
@@ -224,10 +251,19 @@ class World:
 
     def _start(self) -> None:
         around = self._around
-        directory = around.disk.boot()
+        self._directory = directory = around.disk.boot()
         self._boots += 1
         around.story.tell(f"the terminal starts for the {self._boots}. time")
-        boot = Boot(around, self._watch, directory, f"{self._day.seed} terminal {self._boots}")
+        try:
+            boot = Boot(around, self._watch, directory, f"{self._day.seed} terminal {self._boots}")
+        except (
+            JournalError,
+            KeyStoreError,
+        ) as error:  # the disk fails meanwhile; what it says of the journal is a finding
+            self._around.rules.must(not isinstance(error, NEVER_AT_A_START), f"the journal is damaged: {error}")
+            around.story.tell(f"the terminal does not start: {error}")
+            self._switch_off(START_AGAIN_AFTER_US)
+            return
         if around.disk.dead:
             boot.close()
             raise PowerCut
@@ -252,7 +288,9 @@ class World:
             case Tell(payment_ref=ref, state=state):
                 self._around.rules.shown(ref, state)
             case Print(facts=facts):
-                self._around.rules.shown(facts.payment_ref, facts.state)
+                self._around.rules.printed(facts)
+            case Answer(payment_ref=ref, refusal=refusal):
+                self._around.rules.answered(ref, refusal)
 
     def _step(self) -> None:
         around = self._around
@@ -299,6 +337,15 @@ class World:
         reading = self._boot.reading
         debts = {(debt.batch, debt.stan) for debt in reading.open_debts() if debt.state == "open"}
         return debts | {(act.batch, act.stan) for act in reading.open_transactions() if act.result != "parked"}
+
+    def _entries_as_stored(self) -> list[tuple[int, bytes, bytes]]:
+        """Read past the product: it may not know what it wrote."""
+        connection = apsw.Connection(str(self._directory / JOURNAL_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            rows = connection.execute("SELECT seq, body, digest FROM entry ORDER BY seq").fetchall()
+            return cast("list[tuple[int, bytes, bytes]]", rows)
+        finally:
+            connection.close()
 
     def _everything_written(self) -> list[tuple[str, bytes]]:
         around = self._around
