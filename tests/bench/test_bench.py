@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from taplab.bench.cli import MEASUREMENTS
@@ -15,6 +17,7 @@ from taplab.bench.far_line import trip
 from taplab.bench.measurement import Better, Result
 from taplab.bench.replay import BooksDiffer, refuse_other_books
 from taplab.bench.rounds import in_turns
+from taplab.bench.slow_sync import slow_syncs
 
 KEYS = {"ratio", "bar", "met", "better", "contenders", "details", "notes"}
 RUN_WAIT_S = 240
@@ -52,6 +55,25 @@ def test_the_journal_is_measured_beside_what_a_user_might_take(document: dict[st
     names = " ".join(contenders)
     assert all(name in names for name in ("bare insert", "persist-queue", "litequeue", "huey"))
     assert [name for name, figures in contenders.items() if not figures["durable"]] == ["litequeue as shipped"]
+
+
+def test_the_sync_of_an_sd_card_is_waited_for_by_journal_and_bare_insert_alike(tmp_path: Path) -> None:
+    with slow_syncs(20):
+        connection = apsw.Connection(str(tmp_path / "slow.sqlite"))
+        connection.execute("PRAGMA journal_mode = wal").fetchall()
+        connection.execute("PRAGMA synchronous = FULL; CREATE TABLE a (b)").fetchall()
+        began_s = time.monotonic()
+        for _ in range(5):
+            connection.execute("INSERT INTO a VALUES (1)")
+        taken_s = time.monotonic() - began_s
+        connection.close()
+    assert 0.1 <= taken_s < 1
+    assert "slow sync" not in apsw.vfs_names()
+
+
+def test_the_slow_disk_is_shown_for_those_that_write_to_it(document: dict[str, dict[str, Any]]) -> None:
+    shown = [name for name, figures in document["append"]["contenders"].items() if "ratio, syncs of 8 ms" in figures]
+    assert shown == ["taptill journal", "bare insert"]
 
 
 def test_what_ships_without_syncs_does_not_sync(document: dict[str, dict[str, Any]]) -> None:

@@ -2,7 +2,8 @@
 
 Strategy: the journal appends what the terminal appends before a sale leaves: the entry with its message, in one
 transaction that also moves the projections, the counters and the chain. All contenders write to one disk, in turns, and
-each put is synced on its own, but for those that are marked as not durable.
+each put is synced on its own, but for those that are marked as not durable. The bar is judged on this disk; journal and
+bare insert are shown beside it on one whose sync takes 8 ms, because that is what a terminal's SD card is like.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from taplab.bench.inline_till import ENTRIES_PER_SYNC, one_sale, open_shop
 from taplab.bench.intents import Intent, Sale, many_sales
 from taplab.bench.measurement import Better, Figure, Plan, Result
 from taplab.bench.queues import BARE, CONTENDERS
-from taplab.bench.rounds import Ready, in_turns
+from taplab.bench.rounds import Ready, Seconds, in_turns
+from taplab.bench.slow_sync import SYNC_MS, slow_syncs
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import Pending
 from taptill.terminal.workers import LOG_PAGES
@@ -25,6 +27,7 @@ from taptill.terminal.workers import LOG_PAGES
 JOURNAL = "taptill journal"
 BAR = 0.9
 ROUNDS, PUTS_PER_ROUND = 21, 300
+SLOW_ROUNDS, SLOW_PUTS_PER_ROUND = 9, 40
 SYNCS = 2_000
 
 
@@ -42,6 +45,7 @@ def measure(plan: Plan) -> Result:
             puts_of[contender.name] = stack.enter_context(contender.open(folder))
         taken = in_turns({name: _ready(put, sales, puts) for name, put in puts_of.items()}, rounds)
         journal.verify()
+    slow = _on_slow_disk(plan, folder, sales)
     durable = {contender.name: contender.durable for contender in CONTENDERS}
     bare = taken[BARE]
     contenders: dict[str, dict[str, Figure]] = {
@@ -54,6 +58,8 @@ def measure(plan: Plan) -> Result:
         }
         for name, seconds in taken.items()
     }
+    for name, seconds in slow.items():
+        contenders[name][f"ratio, syncs of {SYNC_MS} ms"] = round(slow[BARE].best / seconds.best, 3)
     octets = len(sales[0].intent.octets)
     return Result(
         ratio=bare.best / taken[JOURNAL].best,
@@ -61,8 +67,29 @@ def measure(plan: Plan) -> Result:
         better=Better.HIGHER,
         contenders=contenders,
         details=sync | {"octets per intent": octets, "file system": kind_of(folder), "rounds": rounds, "puts": puts},
-        notes=("the journal keeps chain, projections and counters in the same transaction; nobody else here does",),
+        notes=(
+            "the journal keeps chain, projections and counters in the same transaction; nobody else here does",
+            f"an SD card takes about {SYNC_MS} ms for a sync: that ratio is measured with as long a sync for both, and "
+            "the bar is judged without it",
+        ),
     )
+
+
+def _on_slow_disk(plan: Plan, folder: Path, sales: list[Sale]) -> dict[str, Seconds]:
+    """Journal and bare insert where the sync decides."""
+    rounds, puts = plan.count(SLOW_ROUNDS, quick=4), plan.count(SLOW_PUTS_PER_ROUND, quick=25)
+    plan.progress(f"{rounds} rounds of {puts} puts with syncs of {SYNC_MS} ms")
+    sales = sales[: (rounds + 1) * puts]
+    place = folder / "slow"
+    place.mkdir()
+    arm_all(place / "journal.sqlite", sales).close()
+    bare = next(contender for contender in CONTENDERS if contender.name == BARE)
+    with slow_syncs(), ExitStack() as stack:
+        journal = SqliteJournal.open(place / "journal.sqlite")
+        stack.callback(journal.close)
+        put_bare = stack.enter_context(bare.open(place))
+        contenders = {JOURNAL: put_into(journal), BARE: put_bare}
+        return in_turns({name: _ready(put, sales, puts) for name, put in contenders.items()}, rounds)
 
 
 def put_into(journal: SqliteJournal) -> Callable[[Intent], object]:
