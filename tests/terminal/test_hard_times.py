@@ -12,7 +12,7 @@ from taptill.card.outcome import CryptogramType, OutcomeKind
 from taptill.credential.keystore import KeyStoreError
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer, LinkChanged
-from taptill.terminal.events import CancelRequested, CardDone
+from taptill.terminal.events import CancelRequested, CardDone, Recorded
 
 DAY_MS = 86_400_000
 
@@ -89,6 +89,18 @@ def test_a_short_full_disk_does_not_strand_debts_or_the_probe(shop: Shop) -> Non
     assert not shop.desk.breaker.open
     assert shop.state(ref) == "approved"
     assert not shop.journal.open_debts()
+
+
+def test_a_disk_that_refuses_one_entry_and_takes_the_next_does_not_strand_the_sign_on(shop: Shop) -> None:
+    shop.host = lambda request: None if request.row == "sale" else good_host(request)
+    ref = shop.sell()
+    shop.disk_full = True
+    shop.answer_now(lambda request: reply(request, "77", Verdict.SIGN_ON_FIRST))
+    shop.disk_full = False
+    shop.post(Recorded((), (), 0))  # a trial that was under way
+    shop.pass_time(10_000)
+    assert shop.state(ref) == "declined"
+    assert shop.desk.signed_on
 
 
 def test_one_debt_the_host_never_answers_does_not_look_like_an_outage(shop: Shop) -> None:

@@ -75,11 +75,13 @@ def _stop(desk: Desk, fault: str) -> list[Effect]:
 
 
 def _go_on(desk: Desk) -> list[Effect]:
-    """The disk is as it should be: what was put off meanwhile is looked at again."""
+    """The disk is as it should be: what was put off meanwhile is looked at again, behind what it had refused."""
     if not desk.storage_fault:
         return []
+    if desk.unsaved:
+        return [SetTimer(STORE_TIMER, 0)]
     desk.storage_fault, desk.storage_pause_ms = "", 0
-    effects: list[Effect] = [SetTimer(STORE_TIMER, 0) if desk.unsaved else StopTimer(STORE_TIMER)]
+    effects: list[Effect] = [StopTimer(STORE_TIMER)]
     payment = desk.payments.get(desk.at_counter or "")
     if payment and payment.state is PaymentState.ARMED and desk.waits_for_link != payment.payment_ref:
         effects.append(Tell(payment.payment_ref, payment.state.value))
