@@ -80,3 +80,18 @@ def test_a_host_that_never_again_says_anything_credible_costs_nobody_anything(si
     assert set(shown[since:]) <= {"deferred", "approved_offline", "reversing", "approved"}
     assert "approved_offline" in shown
     assert shown[-1] == "approved"  # once the host is credible again
+
+
+def test_what_stops_the_program_is_a_finding_and_no_restart() -> None:
+    impossible = Fault(Point.REQUEST, 0, Kind.PULLED)
+    assert any("a fault of the program" in rule for rule in judge(replace(draw_day(1), faults=(impossible,))).broken)
+
+
+def test_what_was_parked_ends_by_an_operators_word() -> None:
+    called_duplicate = Fault(Point.REQUEST, 1, Kind.DUPLICATE)
+    silent = tuple(Fault(Point.REQUEST, nth, Kind.SILENT) for nth in range(2, 12))
+    refused = (Fault(Point.REQUEST, 1, Kind.LOST), Fault(Point.REQUEST, 4, Kind.REFUSES))
+    for faults, word in (((called_duplicate, *silent), "/1 paid"), (refused, "/1/reversal send again")):
+        verdict = judge(Day(1, (Visit(1_250, "good_credit"),), faults), told=True)
+        assert verdict.broken == ()
+        assert any(word in sentence for sentence in verdict.story if "the operator signs" in sentence)

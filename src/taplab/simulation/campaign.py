@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -51,9 +51,6 @@ def judge(day: Day, told: bool = False, renders: bool = False) -> Verdict:
     directory = Path(tempfile.mkdtemp(prefix="taptill-world-", dir=place))
     try:
         return World(day, directory, told, renders).run()
-    except Exception as error:
-        error.add_note(f"in the world of {day}")
-        raise
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -73,14 +70,17 @@ def _in_handfuls(days: Iterator[Day], jobs: int, renders: bool) -> Iterator[list
         while handful := list(islice(days, HANDFUL)):
             yield _judge_handful(handful, renders)
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        running = []
+    pool = ProcessPoolExecutor(jobs)
+    running: list[Future[list[Verdict]]] = []
+    try:
         for handful in iter(lambda: list(islice(days, HANDFUL)), []):
             running.append(pool.submit(_judge_handful, handful, renders))
             if len(running) >= jobs * HANDFULS_AHEAD:
                 yield running.pop(0).result()
         for future in running:
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts it does not wait for the handfuls ahead
 
 
 def _judge_handful(days: list[Day], renders: bool) -> list[Verdict]:

@@ -27,6 +27,8 @@ from taplab.simulation.shrink import shrink
 
 MUTANT_SEEDS_MAX = 400
 CONTROL_CUTS = 400
+STORIES_MAX = 2
+INTERRUPTED = 130  # as shells have it
 
 
 @dataclass(slots=True)
@@ -83,11 +85,20 @@ class Show:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; 130 when somebody interrupts it."""
     options = _options(arguments)
     logging.disable()
     console = Console(stderr=True)
+    try:
+        return _run(options, console)
+    except KeyboardInterrupt:
+        console.print("interrupted: nothing is known of what was not tried yet")
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
     if options.seed is not None:
-        return _tell(draw_day(options.seed, options.visits), console)
+        return _tell(f"seed {options.seed}", draw_day(options.seed, options.visits), console)
     first, last = options.seeds
     results = Results((first, last))
     began = time.monotonic()
@@ -95,19 +106,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     days = (draw_day(seed, options.visits) for seed in range(first, last))
     _note_days(results, judge_all(days, options.jobs, show.progress("shop days", last - first), renders=True))
     results.seconds = round(time.monotonic() - began, 1)
+    failing = [(f"seed {seed}", draw_day(seed, options.visits)) for seed in results.failing_seeds[:1]]
     if not options.only_days:
         results.control = {f"synchronous={mode}": count_lost_rows(mode, CONTROL_CUTS) for mode in ("FULL", "NORMAL")}
-        results.exhaustive = _explore(show, options.jobs, options.payments)
+        results.exhaustive, explored = _explore(show, options.jobs, options.payments)
+        failing += explored
         patches = sorted(options.mutants.glob("*.patch"))
         results.mutants = hunt_all(
             patches, options.sources, MUTANT_SEEDS_MAX, options.jobs, lambda mutant: show.say(_found(mutant))
         )
     _report(results, console)
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(asdict(results), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for seed in results.failing_seeds[:1]:
-        _tell(draw_day(seed, options.visits), console)
+    for name, day in failing[:STORIES_MAX]:
+        _tell(name, day, console)
     return 0 if results.is_good else 1
 
 
@@ -122,7 +134,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the results there")
     parser.add_argument("--mutants", type=Path, default=Path("tools/mutants"), help="folder of patches")
     parser.add_argument("--sources", type=Path, default=Path("src"), help="what the patches are applied to")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    _refuse_what_fails_late(parser, options)
+    return options
+
+
+def _refuse_what_fails_late(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Before minutes of work, not after them."""
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: at least one process is needed")
+    if options.seed is None and not options.only_days and not any(options.mutants.glob("*.patch")):
+        parser.error(f"--mutants {options.mutants}: there is no patch in that folder")
+    if options.json is not None:
+        try:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.touch()
+        except OSError as error:
+            parser.error(f"--json {options.json}: {error.strerror}")
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -138,22 +166,23 @@ def _note_days(results: Results, tally: Tally) -> None:
     results.failing_seeds = [verdict.day.seed for verdict in tally.failing]
 
 
-def _explore(show: Show, jobs: int, payments: int) -> dict[str, int]:
-    """All schedules of a day of one payment, and of two."""
+def _explore(show: Show, jobs: int, payments: int) -> tuple[dict[str, int], list[tuple[str, Day]]]:
+    """All schedules of a day of one payment, and of two; the days among them that broke a rule."""
     explored: dict[str, int] = {"schedules": 0, "violations": 0}
+    failing: list[tuple[str, Day]] = []
     for day in (ONE_PAYMENT, TWO_PAYMENTS)[:payments]:
         fine = judge(day)
         name = f"{len(day.visits)} payment{'s' * (len(day.visits) > 1)}"
         singles = [with_faults(day, fault) for fault in single_faults(fine)]
-        _add(
-            explored, f"{name}, one fault", judge_all(singles, jobs, show.progress(f"{name}, one fault", len(singles)))
-        )
+        one = judge_all(singles, jobs, show.progress(f"{name}, one fault", len(singles)))
+        failing += _add(explored, f"{name}, one fault", one)
         pairs = pairs_of(day, every_operation=len(day.visits) == 1)
-        _add(explored, f"{name}, two faults", judge_all(pairs, jobs, show.progress(f"{name}, two faults", None)))
-    return explored
+        two = judge_all(pairs, jobs, show.progress(f"{name}, two faults", None))
+        failing += _add(explored, f"{name}, two faults", two)
+    return explored, failing
 
 
-def _add(explored: dict[str, int], name: str, tally: Tally) -> None:
+def _add(explored: dict[str, int], name: str, tally: Tally) -> list[tuple[str, Day]]:
     explored[name] = tally.schedules
     explored["schedules"] += tally.schedules
     explored["violations"] += tally.violations
@@ -162,6 +191,7 @@ def _add(explored: dict[str, int], name: str, tally: Tally) -> None:
         explored.setdefault("failing", 0)
         explored["failing"] += 1
         Console(stderr=True).print(f"{name}: {faults}: {verdict.broken[0]}", highlight=False, markup=False)
+    return [(f"{name}: {' and '.join(map(str, verdict.day.faults))}", verdict.day) for verdict in tally.failing]
 
 
 def _found(mutant: Mutant) -> str:
@@ -169,10 +199,10 @@ def _found(mutant: Mutant) -> str:
     return f"planted mistake {mutant.name!r} {how}"
 
 
-def _tell(day: Day, console: Console) -> int:
+def _tell(name: str, day: Day, console: Console) -> int:
     """The story of a day; of one that fails, the shortest that does."""
     if judge(day).broken:
-        console.print(f"seed {day.seed} breaks a rule; looking for the shortest story that does ...")
+        console.print(f"{name} breaks a rule; looking for the shortest story that does ...", markup=False)
         day = shrink(day, lambda candidate: bool(judge(candidate).broken))
     verdict = judge(day, told=True)
     for line in (*map(str, verdict.day.visits), *map(str, verdict.day.faults), *verdict.story, *verdict.broken):

@@ -21,20 +21,12 @@ def main(sources: str, seeds_max: str) -> int:
         raise SystemExit(f"taptill comes from {taptill.__file__}, not from {sources}")
     logging.disable()
     for seed in range(int(seeds_max)):
-        rule = _rule_broken(seed)
-        if rule:
-            print(json.dumps({"found": True, "seeds": seed + 1, "rule": rule}))
+        broken = judge(draw_day(seed), renders=True).broken
+        if broken:
+            print(json.dumps({"found": True, "seeds": seed + 1, "rule": broken[0]}))
             return 0
     print(json.dumps({"found": False, "seeds": int(seeds_max), "rule": ""}))
     return 0
-
-
-def _rule_broken(seed: int) -> str:
-    try:
-        broken = judge(draw_day(seed), renders=True).broken
-    except Exception as error:
-        return f"the day did not end: {type(error).__name__}: {error}"
-    return broken[0] if broken else ""
 
 
 if __name__ == "__main__":

@@ -42,15 +42,21 @@ class Mutant:
 def hunt_all(
     patches: Iterable[Path], sources: Path, seeds_max: int, jobs: int, progress: Callable[[Mutant], None]
 ) -> list[Mutant]:
-    """In the order of `patches`. Raises PatchRefused."""
+    """In the order of `patches`. One that does not fit is not found, and `rule` says why."""
 
     def hunt_one(patch: Path) -> Mutant:
-        mutant = hunt(patch, sources, seeds_max)
+        try:
+            mutant = hunt(patch, sources, seeds_max)
+        except PatchRefused as error:
+            mutant = Mutant(patch.stem, False, 0, str(error))
         progress(mutant)
         return mutant
 
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         return list(pool.map(hunt_one, patches))
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts it does not wait for the rest
 
 
 def hunt(patch: Path, sources: Path, seeds_max: int) -> Mutant:

@@ -9,6 +9,7 @@ everything has to come to its end.
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -120,16 +121,22 @@ class World:
     def run(self) -> Verdict:
         """The whole day, and what has to be true after it."""
         self._provision()
+        head, payments = "", 0
         try:
             self._open_shop()
             self._settle()
             self._sell_once_more()
-            return self._verdict()
+            head, payments = self._look_over()
+        except Exception as error:  # whatever it is, it is a finding and told with the story of its day
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {error} ({Path(at.filename).name}, line {at.lineno})"
+            self._around.rules.must(False, f"the day did not end: {what}")
         finally:
             self._around.disk.cut(0)  # whatever is wrong with it, it can be let go of then
             if self._boot is not None:
                 self._boot.close()
             self._around.disk.close()
+        return self._verdict(head, payments)
 
     def _hire(self, visits: tuple[Visit, ...], name: str) -> Cashier:
         around = self._around
@@ -183,16 +190,19 @@ class World:
         self._go_on(lambda: self._cashier.has_closed, SETTLING_US_MAX)
         self._around.rules.must(self._cashier.last_shown == "approved", f"at last a sale is {self._cashier.last_shown}")
 
-    def _verdict(self) -> Verdict:
+    def _look_over(self) -> tuple[str, int]:
+        """The head of the journal, and how many payments it holds."""
         around = self._around
-        head, payments = "", 0
         if self._boot is None:
             around.rules.must(False, "the terminal does not start any more")
-        else:
-            around.rules.over(self._boot.reading, [visit.amount_minor for visit in self._day.visits])
-            around.rules.chained(self._entries_as_stored())
-            around.rules.hide_card_numbers(self._everything_written())
-            head, payments = self._boot.journal.verify().head.hex(), len(self._boot.reading.payments())
+            return "", 0
+        around.rules.over(self._boot.reading, [visit.amount_minor for visit in self._day.visits])
+        around.rules.chained(self._entries_as_stored())
+        around.rules.hide_card_numbers(self._everything_written())
+        return self._boot.journal.verify().head.hex(), len(self._boot.reading.payments())
+
+    def _verdict(self, head: str, payments: int) -> Verdict:
+        around = self._around
         return Verdict(
             day=self._day,
             broken=tuple(around.rules.broken),
