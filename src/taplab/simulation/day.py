@@ -18,7 +18,8 @@ CARDS = ("good_credit",) * 8 + ("offline_funds",) * 6 + ("slow", "low_limit", "b
 AMOUNTS_MINOR = (100, 450, 1_250, 1_250, 2_599, 4_000, 9_900, 20_000)
 MS_A_MINUTE = 60_000
 SOON = 6
-STORMS = 0.15  # share of days
+STORMS = 0.25  # share of days
+_STEPS_A_REQUEST, _OPERATIONS_A_REQUEST = 12, 50  # about, on a fine day
 
 
 class Habit(Enum):
@@ -127,6 +128,7 @@ def _draw_storm(random: Random) -> tuple[Fault, ...]:
         _refuses_what_is_owed,
         _never_clear,
         _told_nothing_and_power_fails,
+        _deaf_and_the_machine_fails,
     )
     return random.choice(storms)(random, nth)
 
@@ -147,10 +149,12 @@ def _chokes_on_what_it_undoes(random: Random, nth: int) -> tuple[Fault, ...]:
 
 
 def _refuses_what_is_owed(random: Random, nth: int) -> tuple[Fault, ...]:
-    """A host that was away takes nothing of what is owed to it since; an operator has to speak."""
-    away_ms = random.randint(3, 8) * MS_A_MINUTE
-    refused = (Fault(Point.REQUEST, later, Kind.REFUSES) for later in range(nth + 2, nth + random.randint(4, 12)))
-    return (Fault(Point.REQUEST, nth, Kind.AWAY, away_ms), *refused)
+    """A host that was away takes nothing of what is owed to it since; an operator has to speak, and before that the
+    power fails."""
+    away_ms, end = random.randint(3, 8) * MS_A_MINUTE, nth + random.randint(4, 12)
+    refused = (Fault(Point.REQUEST, later, Kind.REFUSES) for later in range(nth + 2, end))
+    cut = Fault(Point.REQUEST, end + random.randrange(4), Kind.POWER_CUT, random.randint(0, _FRAME))
+    return (Fault(Point.REQUEST, nth, Kind.AWAY, away_ms), *refused, cut)
 
 
 def _never_clear(random: Random, nth: int) -> tuple[Fault, ...]:
@@ -164,6 +168,20 @@ def _told_nothing_and_power_fails(random: Random, nth: int) -> tuple[Fault, ...]
     lost = (Fault(Point.REQUEST, later, Kind.SILENT) for later in range(nth, nth + 8))
     cuts = (Fault(Point.REQUEST, later, Kind.POWER_CUT, random.randint(0, _FRAME)) for later in (nth + 8, nth + 11))
     return (*lost, *cuts)
+
+
+def _deaf_and_the_machine_fails(random: Random, nth: int) -> tuple[Fault, ...]:
+    """While a sale is asked about in vain, about there disk, clock or power fail."""
+    lost = (Fault(Point.REQUEST, later, Kind.LOST) for later in range(nth, nth + 6))
+    operation, step = nth * _OPERATIONS_A_REQUEST, nth * _STEPS_A_REQUEST
+    disk = (Kind.FULL, Kind.SLOW, Kind.SLOW, Kind.IO_ERROR)
+    machine = (Kind.POWER_CUT, Kind.CLOCK_JUMP, Kind.RESTORE)
+    disk_faults = (
+        Fault(Point.DISK, operation + random.randrange(4 * _OPERATIONS_A_REQUEST), kind, MS_A_MINUTE)
+        for kind in random.sample(disk, 2)
+    )
+    steps = (Fault(Point.STEP, step + random.randrange(40), kind, 400) for kind in random.sample(machine, 1))
+    return (*lost, *disk_faults, *steps)
 
 
 def _mostly_deaf(random: Random, nth: int) -> tuple[Fault, ...]:
