@@ -14,7 +14,7 @@ from taplab.simulation.mutants import PatchRefused, apply_patch, hunt, hunt_all
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src"
 PATCHES = sorted((ROOT / "tools" / "mutants").glob("*.patch"))
-SEEDS_MAX = 200
+SEEDS_MAX = 400
 
 
 @pytest.fixture
