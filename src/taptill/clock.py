@@ -1,7 +1,7 @@
 """Time as a port: a monotonic count for deadlines and a wall time that says how far it can be trusted.
 
 Strategy: nothing in a stage reads a clock; it is handed a `Timestamp`. Wall time is at least the build time and the
-last time the journal saw, so it never runs backwards over a reboot. Within a boot it runs from the best moment known so
+last time in the journal that somebody vouched for: one wild guess must not date everything after it. Within a boot it runs from the best moment known so
 far on the monotonic count: a machine clock that jumps moves nothing (DESIGN 5.14). The host's moment is kept where a
 restart within the same boot finds it again.
 """
@@ -56,7 +56,7 @@ class CheckingClock(Clock, Protocol):
     """A clock that dates of certificates can be checked against."""
 
     def surely_past(self) -> Timestamp:
-        """Now if that is trusted, else the floor: the one moment that has passed for sure."""
+        """Now if the host or a time server vouches for it, else the floor: the one moment that has passed for sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class SystemClock:
 
     def surely_past(self) -> Timestamp:
         now = self.now()
-        return now if now.trust > Trust.GUESS else Timestamp(self._floor_unix_ms, Trust.GUESS)
+        return now if now.trust >= Trust.NTP else Timestamp(self._floor_unix_ms, Trust.GUESS)
 
     def follow(self, at: Timestamp) -> None:
         if at.trust >= self._moment.at.trust:

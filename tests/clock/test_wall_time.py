@@ -207,3 +207,9 @@ def test_a_floor_left_by_a_wild_guess_yields_to_the_hosts_time() -> None:
     assert clock.now() == Timestamp(wild_ms, Trust.GUESS)
     clock.follow(Timestamp(NOON_MS + 500, Trust.HOST))
     assert clock.now() == Timestamp(NOON_MS + 500, Trust.HOST)
+
+
+def test_a_battery_clock_gone_wild_dates_no_certificate() -> None:
+    clock = SystemClock(FLOOR_MS, Machine(NOON_MS + 70 * YEAR_MS, Trust.RTC))
+    assert clock.now().trust is Trust.RTC
+    assert clock.surely_past() == Timestamp(FLOOR_MS, Trust.GUESS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.adapters.sqlite_file import WRITER_SETTINGS, settle
@@ -186,7 +187,14 @@ def test_a_debt_without_its_bytes_is_refused(journal: SqliteJournal, shop: Shop)
     assert journal.wire_of("P1/1/reversal") == owed.wire
 
 
-def test_the_latest_time_is_the_floor_even_when_time_went_back(journal: SqliteJournal, shop: Shop) -> None:
+def test_the_newest_time_that_somebody_vouched_for_is_the_floor(journal: SqliteJournal, shop: Shop) -> None:
+    assert journal.vouched_time_ms() == 0
+    for payment_ref, at_ms, trust in (("P1", 3_000, 2), ("P2", 9_000_000, 1), ("P3", 2_000, 3), ("P4", 8_000_000, 0)):
+        journal.append([Pending(replace(shop.armed(payment_ref).entry, at_ms=at_ms, trust=trust))])
+    assert journal.vouched_time_ms() == 2_000
+
+
+def test_the_latest_time_stays_when_time_went_back(journal: SqliteJournal, shop: Shop) -> None:
     assert journal.last_time_ms() == 0
     journal.append([shop.armed("P1")])
     latest = shop.at_ms

@@ -99,7 +99,7 @@ class Boot:
         self.journal = SqliteJournal.open(path, lambda _: around.disk.reserve)
         self.reading = SqliteJournalReader.open(path)
         keys = FileKeyStore(directory / ground.terminal.keystore.partition(":")[2])
-        clock = SystemClock(max(BUILD_UNIX_MS, self.journal.last_time_ms()), around.time)
+        clock = SystemClock(max(BUILD_UNIX_MS, self.journal.vouched_time_ms()), around.time)
         entropy = SeededEntropy(seed)
         self.desk = desk_of(ground.terminal, ground.profile, keys, ground.ca_keys, clock, entropy, self.reading)
         self.loop = WatchedLoop(Till(self.desk), clock, watch)

@@ -113,7 +113,7 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     journal = SqliteJournal.open(base / config.journal)
     reading = SqliteJournalReader.open(base / config.journal)
     moments = MomentFile((base / config.journal).with_suffix(".moment"))
-    clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()), keeper=moments)
+    clock = SystemClock(max(BUILD_UNIX_MS, journal.vouched_time_ms()), keeper=moments)
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
     ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)

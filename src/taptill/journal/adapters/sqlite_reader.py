@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import apsw
 
+from taptill.clock import Trust
 from taptill.journal import chain
 from taptill.journal.adapters import sqlite_rows as rows
 from taptill.journal.adapters.schema import SLOT_OCTETS
@@ -36,6 +37,7 @@ from taptill.journal.port import (
 from taptill.journal.seals import SEAL_ENTRIES_MAX, Seal, refuse_strays, seal_of
 
 PIECE_ROWS = 500
+VOUCHED_ENTRIES_MAX = 4_000  # looked back for a time that somebody vouched for
 Row = tuple[Any, ...]
 Shape = TypeVar("Shape")
 _OPEN_STATES = """('armed', 'reading', 'authorizing', 'confirming', 'unknown', 'cancelling', 'reversing', 'deferred',
@@ -167,6 +169,15 @@ class SqliteJournalReader:
 
     def last_time_ms(self) -> int:
         return self._number("SELECT last_time_ms FROM counter")
+
+    def vouched_time_ms(self) -> int:
+        last = self.last_seq()
+        for end in range(last, max(0, last - VOUCHED_ENTRIES_MAX), -PIECE_ROWS):
+            for row in reversed(list(self.stored(max(1, end - PIECE_ROWS + 1), end))):
+                entry = chain.read_entry(row).entry
+                if entry.trust >= Trust.NTP:
+                    return entry.at_ms
+        return 0
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
