@@ -10,7 +10,7 @@ import pytest
 
 from taptill.journal.adapters.reserve import RESERVE_OCTETS, FileReserve
 from taptill.journal.adapters.sqlite import SqliteJournal
-from taptill.journal.port import SpaceGone
+from taptill.journal.port import JournalDamaged, JournalError, SpaceGone
 
 if TYPE_CHECKING:
     from tests.conftest import SmallDisk
@@ -202,4 +202,28 @@ def test_a_simulated_disk_brings_its_own_reserve(shop: Shop, tmp_path: Path) -> 
     journal.append([shop.sale("P1")])
     assert lent[0].asked == ["restore"] * 3
     assert not (tmp_path / "journal.db.reserve").exists()
+    journal.close()
+
+
+def test_a_journal_that_is_gone_while_its_reserve_lies_there_is_not_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    SqliteJournal.open(path).close()
+    path.unlink()
+    with pytest.raises(JournalDamaged, match="there was a journal") as refused:
+        SqliteJournal.open(path)
+    assert "journal.sqlite.reserve" in refused.value.next_step
+    assert not path.exists()
+    (tmp_path / "journal.sqlite.reserve").unlink()
+    SqliteJournal.open(path).close()
+
+
+def test_a_file_taken_away_while_it_is_open_begins_nothing_more(tmp_path: Path, shop: Shop) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal.open(path)
+    journal.append([shop.armed("P1")])
+    path.rename(tmp_path / "elsewhere.sqlite")
+    with pytest.raises(JournalError, match="taken away"):
+        journal.append([shop.armed("P2")])
+    (tmp_path / "elsewhere.sqlite").rename(path)
+    journal.append([shop.armed("P2")])
     journal.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import apsw
 
+RESERVE_SUFFIX = ".reserve"
 RESERVE_OCTETS = 2 * 1024 * 1024  # a log of 500 pages: outcome and reversal of a sale take about ten
 TRIAL_OCTETS = 4096  # written and synced in any case, so that `restore` says something about the disk of today
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -32,7 +33,7 @@ class FileReserve:
     that nobody reads is what people tidy away on a full disk."""
 
     def __init__(self, journal: Path) -> None:
-        self._path = journal.with_name(journal.name + ".reserve")
+        self._path = journal.with_name(journal.name + RESERVE_SUFFIX)
         self._whole = True  # unless its size says otherwise: `release` and `restore` may end half-way
 
     @property

@@ -16,7 +16,7 @@ from typing import IO, Self
 import apsw
 
 from taptill.journal.adapters.reserve import FileReserve, is_full
-from taptill.journal.adapters.sqlite_file import connect, declared, discard_leftovers, make_new, take_lock
+from taptill.journal.adapters.sqlite_file import connect, declared, discard_leftovers, identity, make_new, take_lock
 from taptill.journal.adapters.sqlite_reader import SqliteJournalReader
 from taptill.journal.adapters.sqlite_shelf import SqliteShelf
 from taptill.journal.chain import encode_body, link
@@ -43,6 +43,7 @@ class SqliteJournal(SqliteJournalReader):
         self.verified_at_open = self._head.count  # entries
         self._sealed_seq = self._last_sealed()
         self._refusal = ""
+        self._file: tuple[int, int] | None = None
         self._log_pages = 0
         connection.set_wal_hook(self._logged)
 
@@ -85,6 +86,7 @@ class SqliteJournal(SqliteJournalReader):
             connection.close()
             raise
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        journal._file = identity(path)
         return journal
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
@@ -94,9 +96,17 @@ class SqliteJournal(SqliteJournalReader):
             self._refuse(each)
         with declared(self._where):
             if not pending or any(begins_something(each.entry) for each in pending):
+                self._refuse_lost_file()
                 self._hold_space(trial=not pending)
                 return self._write(pending)
             return self._write_into_the_last_space(pending)
+
+    def _refuse_lost_file(self) -> None:
+        """A file that was deleted or exchanged under us goes on taking entries that no start will ever find. What is
+        owed is still delivered from here; nothing new begins. Raises JournalError."""
+        if self._file is not None and identity(Path(self._where)) != self._file:
+            step = "put the journal's file back where it was; do not stop the terminal before what it owes is delivered"
+            raise JournalError("its file was taken away while it is open", where=self._where, next_step=step)
 
     def wire_of(self, transaction: str) -> bytes | None:
         statement = "SELECT wire_id FROM act WHERE name = ?1 UNION ALL SELECT wire_id FROM debt WHERE name = ?1"

@@ -16,6 +16,7 @@ from typing import IO
 
 import apsw
 
+from taptill.journal.adapters.reserve import RESERVE_SUFFIX
 from taptill.journal.adapters.schema import APPLICATION_ID, provision
 from taptill.journal.formats import NEWEST_FORMAT, OLDEST_FORMAT, is_read
 from taptill.journal.port import JournalDamaged, JournalError, JournalForeign, SpaceGone
@@ -132,6 +133,12 @@ def make_new(path: Path) -> None:
     """Build a journal whole and put it at `path`. Raises JournalDamaged when a log without its file lies there."""
     if path.with_name(path.name + "-wal").exists():
         raise damaged(str(path), "the file is gone, but its write-ahead log is still there")
+    if path.with_name(path.name + RESERVE_SUFFIX).exists():
+        raise JournalDamaged(
+            "the file is gone, but its space reserve is still there: there was a journal",
+            where=str(path),
+            next_step=f"put the journal or its copy back; to begin a new one, remove {path.name}{RESERVE_SUFFIX}",
+        )
     unborn = begin_unborn(path)
     connection = apsw.Connection(str(unborn))
     try:
@@ -142,6 +149,15 @@ def make_new(path: Path) -> None:
     sync(unborn)
     unborn.rename(path)
     sync(path.parent)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, on which device; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def look_at(path: Path) -> None:
