@@ -9,6 +9,7 @@ import pytest
 from tests.terminal.shop import READER, Shop, absent_host, good_host, reply, silent_host, tapped
 
 from taptill.card.outcome import CryptogramType, OutcomeKind
+from taptill.clock import Timestamp, Trust
 from taptill.credential.keystore import KeyStoreError
 from taptill.host.exchange import ExchangeResult, HostRequest, Silent, Verdict
 from taptill.host.link import LateAnswer, LinkChanged
@@ -306,3 +307,17 @@ def test_an_idle_terminal_whose_link_drops_finds_out_before_the_next_customer(sh
     shop.pass_time(1)
     assert shop.desk.breaker.open
     assert shop.state(shop.sell()) == "deferred"
+
+
+def test_the_hosts_time_is_followed_where_ours_has_gone_wild(shop: Shop) -> None:
+    shop.clock.trust = Trust.HOST
+    shop.sell()
+    right_ms = shop.clock.now().unix_ms
+    shop.power_cut()
+    shop.clock.trust = Trust.RTC
+    shop.clock.now_us += 60 * 365 * 86_400 * 1_000_000
+    shop.host = lambda request: (
+        reply(request, clock_unix_ms=right_ms) if request.row == "sign_on" else good_host(request)
+    )
+    shop.open()
+    assert shop.followed[-1] == Timestamp(right_ms, Trust.HOST)

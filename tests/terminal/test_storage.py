@@ -169,3 +169,15 @@ def test_each_fault_of_the_disk_has_words_and_a_next_step(word: str) -> None:
     assert reason.cashier.zh.startswith("此终端暂停收款")
     assert reason.next_step not in (unknown.next_step, None)
     assert all((reason.customer.zh, reason.customer.en, reason.next_step.zh, reason.next_step.en))
+
+
+def test_who_waits_for_a_result_that_cannot_be_stored_is_told_so(shop: Shop) -> None:
+    shop.host = lambda request: None if request.row == "sale" else good_host(request)
+    ref = shop.sell()
+    shop.disk_full = True
+    shop.answer_now(reply)
+    assert (shop.told[-1].payment_ref, shop.told[-1].state) == (ref, "authorizing")
+    assert shop.told[-1].message == "outcome-not-stored"
+    shop.disk_full = False
+    shop.pass_time(TRIAL_PAUSE_MS_MAX)
+    assert shop.told[-1].state == "approved"

@@ -77,10 +77,13 @@ def _signed_on(desk: Desk, request: HostRequest, reply: HostReply) -> list[Effec
 
 
 def _is_believable(desk: Desk, unix_ms: int) -> bool:
-    """One wild time would stand in the journal as the floor of all later ones; but who does not know the time himself
-    has nothing to judge the host's by."""
+    """One wild time would stand in the journal as the floor of all later ones. It may be ours that is wild: where nobody
+    vouches for that, the host's is judged by the last one that somebody did."""
     now = desk.clock.now()
-    return now.trust < Trust.NTP or abs(unix_ms - now.unix_ms) < CLOCK_STEP_MS_MAX
+    if abs(unix_ms - now.unix_ms) < CLOCK_STEP_MS_MAX:
+        return True
+    vouched_ms = desk.journal.vouched_time_ms() if now.trust < Trust.NTP else 0
+    return vouched_ms > 0 and abs(unix_ms - vouched_ms) < CLOCK_STEP_MS_MAX
 
 
 def _batch_wanted(desk: Desk, request: HostRequest, reply: HostReply) -> tuple[int, str]:

@@ -65,6 +65,11 @@ REASONS: dict[str, Reason] = {
             "恢复后自动继续；若反复出现请更换存储卡", "it goes on by itself; if it comes back, replace the memory card"
         ),
     ),
+    "outcome-not-stored": Reason(
+        Texts("结果暂时无法保存，终端正在重试", "the result cannot be stored yet, the terminal keeps trying"),
+        Texts("请稍候，请勿重复付款", "please wait, do not pay again"),
+        Texts("请检查磁盘空间或联系技术人员", "free space on its disk, or call a technician"),
+    ),
     "counter-busy": _same(
         "柜台还有一笔未结束", "another payment is at the counter", "请先完成或取消它", "finish or cancel it first"
     ),

@@ -19,6 +19,7 @@ from taptill.terminal.machine import PaymentState, Trigger
 
 SYNC_MS_MAX = 1_000  # a healthy card syncs in tens of milliseconds; one that takes a second is about to fail
 TRIAL_PAUSE_MS_MAX = 15_000
+OUTCOME_NOT_STORED = "outcome-not-stored"
 OUTCOME_PAUSE_MS_MAX = 2_000  # somebody waits for it, and to be refused costs nothing
 
 _ONLY_MEANT = e.PaymentArmed | e.ExchangeIntended | e.Disposed  # nothing has happened yet, and it can be said again
@@ -66,12 +67,19 @@ def _is_only_meant(entry: e.AnyEntry, space_gone: bool) -> bool:
 
 
 def _stop(desk: Desk, fault: str) -> list[Effect]:
-    """No sale begins; who waits with a card is told why."""
+    """No sale begins; who waits with a card, or for a result, is told why."""
     told, timer = desk.storage_reason, desk.storage_stops(fault)
     payment = desk.payments.get(desk.at_counter or "")
-    if payment is None or payment.state is not PaymentState.ARMED or told == desk.storage_reason:
+    if payment is None or told == desk.storage_reason:
         return timer
-    return [*timer, Tell(payment.payment_ref, payment.state.value, desk.storage_reason)]
+    if payment.state is PaymentState.ARMED:
+        return [*timer, Tell(payment.payment_ref, payment.state.value, desk.storage_reason)]
+    waits = any(_is_about(pending.entry, payment.payment_ref) for pending in desk.unsaved)
+    return [*timer, asking.told(desk, payment, OUTCOME_NOT_STORED)] if waits else timer
+
+
+def _is_about(entry: e.AnyEntry, payment_ref: str) -> bool:
+    return isinstance(entry, e.PaymentEntry) and entry.payment_ref == payment_ref
 
 
 def _go_on(desk: Desk) -> list[Effect]:
