@@ -1,9 +1,9 @@
 """Time as a port: a monotonic count for deadlines and a wall time that says how far it can be trusted.
 
 Strategy: nothing in a stage reads a clock; it is handed a `Timestamp`. Wall time is at least the build time and the
-last time in the journal that somebody vouched for: one wild guess must not date everything after it. Within a boot it runs from the best moment known so
-far on the monotonic count: a machine clock that jumps moves nothing (DESIGN 5.14). The host's moment is kept where a
-restart within the same boot finds it again.
+last time in the journal that somebody vouched for: one wild guess must not date everything after it. Within a boot it
+runs from the best moment known so far on the monotonic count: a machine clock that jumps moves nothing (DESIGN 5.14).
+The host's moment is kept where a restart within the same boot finds it again.
 """
 
 from __future__ import annotations

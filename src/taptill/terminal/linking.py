@@ -77,8 +77,8 @@ def _signed_on(desk: Desk, request: HostRequest, reply: HostReply) -> list[Effec
 
 
 def _is_believable(desk: Desk, unix_ms: int) -> bool:
-    """One wild time would stand in the journal as the floor of all later ones. It may be ours that is wild: where nobody
-    vouches for that, the host's is judged by the last one that somebody did."""
+    """One wild time would stand in the journal as the floor of all later ones. It may be ours that is wild: where
+    nobody vouches for that, the host's is judged by the last one that somebody did."""
     now = desk.clock.now()
     if abs(unix_ms - now.unix_ms) < CLOCK_STEP_MS_MAX:
         return True
