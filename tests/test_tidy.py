@@ -32,7 +32,7 @@ WORLDLY = {
 }  # fmt: skip
 WORLDLY_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 MAY_TOUCH_THE_WORLD = re.compile(
-    r".*/adapters/.*|ui/.*|terminal/(loop|workers|front|config|wiring)\.py|(clock|machine_time|entropy|cli)\.py"
+    r".*/adapters/.*|ui/.*|terminal/(loop|workers|\w+_worker|front|config|wiring)\.py|(clock|machine_time|entropy|cli)\.py"
 )
 
 MAY_NAME_ADAPTERS = {"terminal/wiring.py", "cli.py"}

@@ -25,8 +25,8 @@ from taptill.entropy import SystemEntropy
 from taptill.terminal.config import CardLimits
 from taptill.terminal.effects import RunKernel
 from taptill.terminal.events import CardDone, CardSeen, Event, ReaderChanged
+from taptill.terminal.reader_worker import DECISION_WAIT_S, ReaderWorker
 from taptill.terminal.wiring import BUILD_UNIX_MS, combinations
-from taptill.terminal.workers import DECISION_WAIT_S, ReaderWorker
 
 WAIT_S = 10.0
 CARD_TIMEOUT_MS = 3_000

@@ -19,7 +19,7 @@ from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.entries import PaymentArmed
 from taptill.journal.port import Pending
 from taptill.terminal.events import Recorded
-from taptill.terminal.workers import JournalWriter
+from taptill.terminal.journal_worker import JournalWriter
 def tell(event):
     took = event.took_ms if isinstance(event, Recorded) else "refused"
     os.write(1, f"{len(event.pending)} {took}\\n".encode())

@@ -17,8 +17,8 @@ from taptill.host.exchange import HostRequest, NotSent, Verdict
 from taptill.host.link import ExchangeEnded
 from taptill.journal import entries as e
 from taptill.terminal.config import OutageLimits
+from taptill.terminal.journal_worker import EVENTS_GROUPED_MAX
 from taptill.terminal.owing import DEBTS_IN_FLIGHT_MAX
-from taptill.terminal.workers import EVENTS_GROUPED_MAX
 
 SERVICE_MS = 50
 WIDE = OutageLimits(per_payment_minor=20_000, per_card_count=10**6, count=10**6, total_minor=10**10, age_hours=24)

@@ -16,7 +16,7 @@ from taptill.journal import entries as e
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import JournalError, Pending, Record
 from taptill.terminal.events import Event, NotRecorded, ProgramFault, Recorded, StartAgain
-from taptill.terminal.workers import GROUP_WAIT_S, LOG_GROWTH_MAX, LOG_PAGES, JournalWorker, JournalWriter
+from taptill.terminal.journal_worker import GROUP_WAIT_S, LOG_GROWTH_MAX, LOG_PAGES, JournalWorker, JournalWriter
 
 ANSWER_WAIT_S = 5.0
 TOGETHER_S = 0.005  # well below what the worker waits for

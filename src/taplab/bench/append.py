@@ -22,7 +22,7 @@ from taplab.bench.rounds import Ready, Seconds, in_turns
 from taplab.bench.slow_sync import SYNC_MS, slow_syncs
 from taptill.journal.adapters.sqlite import SqliteJournal
 from taptill.journal.port import Pending
-from taptill.terminal.workers import LOG_PAGES
+from taptill.terminal.journal_worker import LOG_PAGES
 
 JOURNAL = "taptill journal"
 BAR = 0.9

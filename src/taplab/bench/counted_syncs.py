@@ -22,7 +22,7 @@ from taplab.bench.live_sales import Counter
 from taplab.bench.queues import CONTENDERS
 from taplab.bench.threaded_till import LookOn, running_terminal
 from taplab.provision import LabFiles
-from taptill.terminal.workers import CHECKPOINT_IDLE_S
+from taptill.terminal.journal_worker import CHECKPOINT_IDLE_S
 
 MARK = "bench: "
 IDLE_S = CHECKPOINT_IDLE_S + 1.0

@@ -27,10 +27,11 @@ from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
 from taptill.journal.port import Pending, Record
 from taptill.terminal.effects import Answer, Effect, Tell
 from taptill.terminal.events import Event
+from taptill.terminal.journal_worker import JournalWorker, JournalWriter
 from taptill.terminal.loop import Loop
 from taptill.terminal.till import Till
 from taptill.terminal.wiring import BUILD_UNIX_MS, desk_of, read_profile, trusted_ca_keys
-from taptill.terminal.workers import JournalWorker, JournalWriter, ReaderDesk
+from taptill.terminal.workers import ReaderDesk
 
 STOP_WAIT_S = 20.0
 

@@ -29,10 +29,10 @@ from taptill.credential.adapters.file_keystore import FileKeyStore
 from taptill.journal.adapters.sqlite import SqliteJournal, SqliteJournalReader
 from taptill.terminal.effects import Answer, Effect, Tell
 from taptill.terminal.events import Event
+from taptill.terminal.journal_worker import JournalWriter
 from taptill.terminal.loop import Loop
 from taptill.terminal.till import Till
 from taptill.terminal.wiring import BUILD_UNIX_MS, desk_of
-from taptill.terminal.workers import JournalWriter
 
 TERMINAL = "terminal"
 JOURNAL_NAME = "journal.sqlite"

@@ -14,7 +14,7 @@ from taplab.simulation.disk import Disk
 from taplab.simulation.power import PowerCut
 from taptill.journal.port import Pending, Record
 from taptill.terminal.events import Event, Recorded
-from taptill.terminal.workers import CHECKPOINT_IDLE_S, EVENTS_GROUPED_MAX, GROUP_WAIT_S, JournalWriter, may_wait
+from taptill.terminal.journal_worker import CHECKPOINT_IDLE_S, EVENTS_GROUPED_MAX, GROUP_WAIT_S, JournalWriter, may_wait
 
 OWNER = "terminal"
 

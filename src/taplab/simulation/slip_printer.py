@@ -20,7 +20,7 @@ from taptill.receipt.escpos import render_escpos
 from taptill.receipt.facts import Language, ReceiptFacts
 from taptill.receipt.printer import PrintVerdict
 from taptill.terminal.events import Event, Printed
-from taptill.terminal.workers import PRINT_RETRY_S
+from taptill.terminal.printer_worker import PRINT_RETRY_S
 
 TERMINAL = "terminal"  # who plans all this: forgotten at a power cut
 SLIP_US = 1_500_000  # 15 cm at 100 mm/s

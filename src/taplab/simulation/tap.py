@@ -23,8 +23,8 @@ from taptill.card.reader import CardLost, Presentation, RawResponse
 from taptill.entropy import Entropy
 from taptill.terminal.effects import RunKernel
 from taptill.terminal.events import CardDone, CardSeen, Event, ReaderChanged
+from taptill.terminal.reader_worker import DECISION_WAIT_S
 from taptill.terminal.wiring import combinations
-from taptill.terminal.workers import DECISION_WAIT_S
 
 TERMINAL = "terminal"  # who plans all this: forgotten at a power cut
 OPEN_US = 50_000

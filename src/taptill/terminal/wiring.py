@@ -36,11 +36,14 @@ from taptill.terminal.config import CardLimits, TerminalConfig
 from taptill.terminal.desk import Desk
 from taptill.terminal.events import Event
 from taptill.terminal.front import Front, HealthView
+from taptill.terminal.journal_worker import JournalWorker, JournalWriter
 from taptill.terminal.loop import Loop
 from taptill.terminal.notice_desk import NoticesHealth
+from taptill.terminal.printer_worker import PrinterWorker
+from taptill.terminal.reader_worker import ReaderWorker
 from taptill.terminal.till import Till
 from taptill.terminal.view import reason_view
-from taptill.terminal.workers import JournalWorker, JournalWriter, PrinterWorker, ReaderWorker, Worker
+from taptill.terminal.workers import Worker
 
 BUILD_UNIX_MS = 1_795_305_600_000  # 2026-11-22: wall time is never before this release was made
 
