@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import apsw
 
 from taplab.simulation.disk_directory import DiskDirectory
 from taplab.simulation.disk_file import DiskFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 BASE = "unix"
 
@@ -73,9 +76,9 @@ class BootFile(apsw.VFSFile):
         super().__init__(BASE, name, flags)
         self._vfs, self._platter, self._file = vfs, vfs.platter, file
 
-    def xWrite(self, data: bytes, offset: int) -> None:
+    def xWrite(self, data: Buffer, offset: int) -> None:
         if self._vfs.powered:
-            self._platter.write(self._file, offset, data)
+            self._platter.write(self._file, offset, bytes(data))
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:

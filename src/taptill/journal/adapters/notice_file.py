@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -134,7 +135,7 @@ class NoticeFile:
         select = f"""SELECT {_NOTICE}, receiver, state, attempts, last_result FROM notice
             ORDER BY seq DESC, receiver DESC LIMIT ?"""
         with self._using() as connection:
-            rows = connection.execute(select, (count_max,)).fetchall()
+            rows: Sequence[tuple[Any, ...]] = connection.execute(select, (count_max,)).fetchall()
         return [NoticeRow(Notice(*row[:6]), *row[6:]) for row in reversed(rows)]
 
     def refuse(self, what: str) -> None:
