@@ -41,7 +41,7 @@ class Net:
         self.story = Story(self.agenda)
         self.faults = Faults(faults)
         self.store = MemoryStore()
-        self.host = SimHost(host_config(), self.store, self.agenda, self.faults, self.story)
+        self.host = SimHost(host_config(), self.store, self.agenda, self.story)
         self.wires = Wires(self.agenda, self.faults, self.story, self.host)
         self.events: list[tuple[int, LinkEvent]] = []
         self.power_cuts = 0

@@ -87,7 +87,7 @@ def running_terminal(
     profile = msgspec.structs.replace(read_profile(config.host.profile), window=window)
     journal = SqliteJournal.open(files.journal)
     reading = SqliteJournalReader.open(files.journal)
-    clock = SystemClock(max(BUILD_UNIX_MS, journal.last_time_ms()), keeper=MomentFile(files.directory / "moment"))
+    clock = SystemClock(max(BUILD_UNIX_MS, journal.vouched_time_ms()), keeper=MomentFile(files.directory / "moment"))
     keys = FileKeyStore(files.keystore)
     desk = desk_of(config, profile, keys, trusted_ca_keys([files.ca_keys]), clock, SystemEntropy(), reading)
     loop = _WatchedLoop(Till(desk), clock, look_on, _nothing)

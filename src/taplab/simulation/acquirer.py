@@ -18,7 +18,7 @@ from taphost.message_keys import MessageKeys
 from taphost.store import Store
 from taphost.wire import read_incoming, seal_reply
 from taplab.simulation.agenda import MORNING_MS, Agenda
-from taplab.simulation.schedule import Fault, Faults, Kind
+from taplab.simulation.schedule import Fault, Kind
 from taplab.simulation.story import Story
 from taplab.simulation.wires import Connection, Wires
 from taptill.host.codec import decode_message, encode_message, mac_input, unwrap
@@ -45,7 +45,7 @@ class _Peer:
 class SimHost:
     """A `HostEnd`. Its clock is right, whatever the terminal's does; `store` keeps the books over a restart."""
 
-    def __init__(self, config: HostConfig, store: Store, agenda: Agenda, faults: Faults, story: Story) -> None:
+    def __init__(self, config: HostConfig, store: Store, agenda: Agenda, story: Story) -> None:
         self._acquirer = Acquirer(config, store, lambda: MORNING_MS + agenda.now_us // 1000)
         self._bdk = bytes.fromhex(config.bdk)
         self._agenda = agenda

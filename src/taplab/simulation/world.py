@@ -92,7 +92,7 @@ class World:
         story = Story(agenda, told)
         base = common_ground()
         time = VirtualTime(agenda)
-        host = SimHost(base.host, store, agenda, faults, story)
+        host = SimHost(base.host, store, agenda, story)
         self._around = Surroundings(
             ground=base,
             agenda=agenda,

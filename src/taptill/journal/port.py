@@ -238,9 +238,6 @@ class JournalReader(Protocol):
 
     def offline_use(self) -> OfflineUse: ...
 
-    def last_time_ms(self) -> int:
-        """The latest `at_ms` stored, 0 in an empty journal."""
-
     def vouched_time_ms(self) -> int:
         """`at_ms` of the newest of the last entries whose time the host or a time server vouched for, 0 without one:
         the floor of wall time. A guess, or a battery clock gone wild, must not make every later time an earlier one."""

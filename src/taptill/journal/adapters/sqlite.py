@@ -43,7 +43,7 @@ class SqliteJournal(SqliteJournalReader):
         self.verified_at_open = self._head.count  # entries
         self._sealed_seq = self._last_sealed()
         self._refusal = ""
-        self._file: tuple[int, int] | None = None
+        self._file = identity(Path(where))
         self._log_pages = 0
         connection.set_wal_hook(self._logged)
 
@@ -86,7 +86,6 @@ class SqliteJournal(SqliteJournalReader):
             connection.close()
             raise
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-        journal._file = identity(path)
         return journal
 
     def append(self, pending: Sequence[Pending]) -> Sequence[Record]:
@@ -104,7 +103,7 @@ class SqliteJournal(SqliteJournalReader):
     def _refuse_lost_file(self) -> None:
         """A file that was deleted or exchanged under us goes on taking entries that no start will ever find. What is
         owed is still delivered from here; nothing new begins. Raises JournalError."""
-        if self._file is not None and identity(Path(self._where)) != self._file:
+        if identity(Path(self._where)) != self._file:
             step = "put the journal's file back where it was; do not stop the terminal before what it owes is delivered"
             raise JournalError("its file was taken away while it is open", where=self._where, next_step=step)
 
