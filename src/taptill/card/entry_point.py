@@ -15,9 +15,10 @@ from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Kernel, Selection
 from taptill.card.dol import MalformedDol
 from taptill.card.outcome import CardRead, OutcomeKind
-from taptill.card.outcomes import end_application, select_next, try_another_interface
+from taptill.card.outcomes import end_application, select_next, try_again, try_another_interface
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import Prepared, prepare
+from taptill.card.reader import CardLost
 from taptill.card.selection import (
     KERNEL_NAMES,
     PPSE,
@@ -37,6 +38,15 @@ def run_entry_point(
     request: TapRequest, combinations: Sequence[Combination], kernels: Mapping[int, Kernel], ca_keys: CaKeyStore
 ) -> Dialogue:
     """One presentation of one card. Raises nothing for anything a card can do."""
+    try:
+        return (yield from _present(request, combinations, kernels, ca_keys))
+    except CardLost:
+        return CardRead(try_again("card-lost"))  # EMV Book B, 3.3.3.7 and 3.5.1.2
+
+
+def _present(
+    request: TapRequest, combinations: Sequence[Combination], kernels: Mapping[int, Kernel], ca_keys: CaKeyStore
+) -> Dialogue:
     prepared = [prepare(combination, request) for combination in combinations]
     if all(each.indicators.application_not_allowed for each in prepared):
         return CardRead(try_another_interface("amount-not-allowed"))  # EMV Book B, 3.1.1.13

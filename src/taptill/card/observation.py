@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu
 from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
-from taptill.card.kernels.c7_card import gpo_objects
 from taptill.card.offline_authentication import AuthenticatedRecord
+from taptill.card.payment_data import gpo_objects
 from taptill.card.recording import Exchange, split_command
 from taptill.card.records import parse_afl
 from taptill.card.tlv import MalformedTlv, Tlv, find, flatten, parse_tlv

@@ -39,7 +39,7 @@ class Cvm(Enum):
     NONE = "none"
     SIGNATURE = "signature"
     ONLINE_PIN = "online PIN"
-    CONSUMER_DEVICE = "consumer device"
+    CONSUMER_DEVICE = "consumer device"  # EMV Book A: "confirmation code verified"
     NOT_APPLICABLE = "N/A"
 
 
@@ -86,7 +86,9 @@ class UiRequest:
     status: UiStatus
     hold_ms: int = 0
     language_preference: str = ""
+    value_qualifier: str = ""  # "amount" or "balance" where `value_minor` is to be shown
     value_minor: int | None = None
+    currency: str = ""  # ISO 4217 number
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +162,5 @@ class CardRead:
     data: Mapping[int, bytes] = field(default_factory=dict)
     oda: Oda = Oda()
     tvr: bytes = bytes(5)
+    tsi: bytes = bytes(2)
     cryptogram_type: CryptogramType | None = None

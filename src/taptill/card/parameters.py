@@ -6,7 +6,8 @@ Source: EMV Book A, 5.2 (configuration data); EMV Book B, 3.1 (pre-processing).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from taptill.amount.money import Money
 
@@ -28,6 +29,9 @@ class Combination:
     status_check: bool = False
     extended_selection: bool = False
     application_version: bytes = b""  # 9F09
+    transaction_types: frozenset[int] | None = None  # values of 9C it serves; None: all
+    small_amount_limit_minor: int | None = None  # up to here a domestic tap needs no CVM (小额免密免签)
+    kernel_data: Mapping[int, bytes] = field(default_factory=dict)  # configured data objects, over the kernel's own
 
 
 @dataclass(frozen=True, slots=True)

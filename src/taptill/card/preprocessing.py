@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taptill.card.bits import has_bit, with_bit, without_bit
 from taptill.card.parameters import Combination, TapRequest
 
 TTQ_OFFLINE_ONLY = (0, 0x08)
@@ -50,28 +51,6 @@ def prepare(combination: Combination, request: TapRequest) -> Prepared:
     if indicators.cvm_limit_exceeded:
         ttq = with_bit(ttq, TTQ_CVM_REQUIRED)
     return Prepared(combination, indicators, ttq)
-
-
-def has_bit(octets: bytes, place: tuple[int, int]) -> bool:
-    """Whether the bit `(byte, mask)` is set; a missing byte has no bits."""
-    byte, mask = place
-    return len(octets) > byte and bool(octets[byte] & mask)
-
-
-def with_bit(octets: bytes, place: tuple[int, int]) -> bytes:
-    """The octets with the bit set; unchanged when they do not reach that far."""
-    byte, mask = place
-    if len(octets) <= byte:
-        return octets
-    return octets[:byte] + bytes([octets[byte] | mask]) + octets[byte + 1 :]
-
-
-def without_bit(octets: bytes, place: tuple[int, int]) -> bytes:
-    """The octets with the bit cleared."""
-    byte, mask = place
-    if len(octets) <= byte:
-        return octets
-    return octets[:byte] + bytes([octets[byte] & ~mask & 0xFF]) + octets[byte + 1 :]
 
 
 def _fresh_ttq(ttq: bytes, pin_pad: bool) -> bytes:

@@ -38,17 +38,23 @@ def drive(dialogue: Dialogue, reader: CardReader, timeout_ms: int) -> CardRead:
     try:
         command = next(dialogue)
         for _ in range(COMMANDS_PER_TAP_MAX):
-            command = dialogue.send(exchange(command, reader, timeout_ms))
+            command = _next_command(dialogue, command, reader, timeout_ms)
     except StopIteration as finished:
         read: CardRead = finished.value
         return read
-    except CardLost:
-        return CardRead(try_again("card-lost"))
     except MalformedApdu:
         return CardRead(try_again("card-answer-malformed"))
     finally:
         dialogue.close()
     return CardRead(end_application("too-many-commands"))
+
+
+def _next_command(dialogue: Dialogue, command: CommandApdu, reader: CardReader, timeout_ms: int) -> CommandApdu:
+    try:
+        response = exchange(command, reader, timeout_ms)
+    except CardLost as lost:
+        return dialogue.throw(lost)
+    return dialogue.send(response)
 
 
 def exchange(command: CommandApdu, reader: CardReader, timeout_ms: int) -> ResponseApdu:

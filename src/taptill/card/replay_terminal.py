@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from taptill.amount.money import CURRENCIES, Currency, Money
+from taptill.card.bits import has_bit
 from taptill.card.observation import Observed
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import (
     TTQ_CVM_REQUIRED,
     TTQ_ONLINE_CRYPTOGRAM_REQUIRED,
     TTQ_ONLINE_PIN,
-    has_bit,
 )
 from taptill.card.recording import Recording
 from taptill.card.tlv import MalformedTlv, flatten, parse_tlv

@@ -12,13 +12,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from taptill.card.apdu import SW_OK, CommandApdu
+from taptill.card.apdu import SW_OK
+from taptill.card.bits import has_bit, with_bit
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.certificates import Refused, century_year
 from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.dol import fill_dol, parse_dol
-from taptill.card.kernels.c7_card import card_number, cryptogram_information, cryptogram_type, gpo_objects
+from taptill.card.kernels.c7_card import qpboc_cryptogram_type
 from taptill.card.kernels.c7_cvm import (
     CTQ_ONLINE_IF_EXPIRED,
     CTQ_ONLINE_IF_ODA_FAILS,
@@ -38,15 +39,19 @@ from taptill.card.outcomes import (
     try_another_interface,
 )
 from taptill.card.parameters import TapRequest
-from taptill.card.preprocessing import (
-    TTQ_CONTACT_CHIP,
-    TTQ_OFFLINE_ONLY,
-    TTQ_ONLINE_CRYPTOGRAM_REQUIRED,
-    has_bit,
-)
+from taptill.card.payment_data import card_number, cryptogram_information, get_processing_options, gpo_objects
+from taptill.card.preprocessing import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
 from taptill.card.records import Records, collect, read_records
 from taptill.card.terminal_data import terminal_data
-from taptill.card.tlv import Tlv, encode_tlv
+from taptill.card.tlv import Tlv
+from taptill.card.tvr import (
+    TVR_CVM_FAILED,
+    TVR_DDA_FAILED,
+    TVR_EXPIRED,
+    TVR_NOT_YET_EFFECTIVE,
+    TVR_ODA_NOT_PERFORMED,
+    TVR_ON_EXCEPTION_FILE,
+)
 
 NAME = "C-7"
 
@@ -56,14 +61,6 @@ _GPO_OUTCOMES = {
     0x6986: see_phone("card-wants-its-owner"),
 }
 _NEEDED = (0x82, 0x9F36, 0x9F26, 0x9F10)
-
-# EMV Book 3, C5.
-TVR_ODA_NOT_PERFORMED = (0, 0x80)
-TVR_ON_EXCEPTION_FILE = (0, 0x10)
-TVR_DDA_FAILED = (0, 0x08)
-TVR_EXPIRED = (1, 0x40)
-TVR_NOT_YET_EFFECTIVE = (1, 0x20)
-TVR_CVM_FAILED = (2, 0x80)
 
 
 class KernelC7:
@@ -77,7 +74,7 @@ class KernelC7:
         pdol = selection.fci.get(0x9F38, b"")
         if not any(entry.tag == 0x9F66 for entry in parse_dol(pdol, "PDOL")):
             return _read(selection, try_another_interface("pdol-without-ttq"))
-        response = yield _get_processing_options(fill_dol(pdol, sent, where="PDOL"))
+        response = yield get_processing_options(fill_dol(pdol, sent, where="PDOL"))
         if response.sw != SW_OK:
             unknown = end_application(f"gpo-refused-{response.sw:04X}")
             return _read(selection, _GPO_OUTCOMES.get(response.sw, unknown))
@@ -97,7 +94,7 @@ class KernelC7:
         card = collect(answered)
         if isinstance(card, Refused):
             return _read(selection, end_application(card.reason))
-        kind = cryptogram_type(card)
+        kind = qpboc_cryptogram_type(card)
         missing = [tag for tag in _NEEDED if not card.get(tag)]
         if kind is None or missing:
             reason = f"data-missing-{missing[0]:X}" if missing else "no-cryptogram"
@@ -139,10 +136,6 @@ class _Tap:
         return self.request.online_possible and not has_bit(self.ttq, TTQ_OFFLINE_ONLY)
 
 
-def _get_processing_options(pdol_values: bytes) -> CommandApdu:
-    return CommandApdu(0x80, 0xA8, 0x00, 0x00, encode_tlv(0x83, pdol_values), 0, "GET PROCESSING OPTIONS")
-
-
 def _judge(tap: _Tap, records: Records, sent: Mapping[int, bytes], ca_keys: CaKeyStore) -> CardRead:
     number = card_number(tap.data)
     if isinstance(number, Refused):
@@ -157,7 +150,7 @@ def _judge(tap: _Tap, records: Records, sent: Mapping[int, bytes], ca_keys: CaKe
     tvr = _restrict(tap, tvr, pan)
     outcome = _offline_outcome(tap, oda, tvr, cvm)
     if cvm is None:
-        tvr = _set(tvr, TVR_CVM_FAILED)
+        tvr = with_bit(tvr, TVR_CVM_FAILED)
     return replace(_result(tap, outcome, cvm), number=number, oda=oda, tvr=tvr)
 
 
@@ -172,7 +165,7 @@ def _authenticate(
 ) -> tuple[Oda, bytes]:
     if 0x9F4B not in tap.data and 0x9F46 not in tap.data:
         oda = Oda(OdaMethod.NONE, OdaVerdict.NOT_PERFORMED, "card-gives-no-signature")
-        return oda, _set(bytes(5), TVR_ODA_NOT_PERFORMED)
+        return oda, with_bit(bytes(5), TVR_ODA_NOT_PERFORMED)
     evidence = Evidence(
         rid=tap.selection.aid[:5],
         data=tap.data,
@@ -181,7 +174,7 @@ def _authenticate(
         date_yymmdd=tap.request.date_yymmdd,
     )
     oda = authenticate_fast(evidence, ca_keys, sent)
-    return oda, bytes(5) if oda.verdict is OdaVerdict.PASSED else _set(bytes(5), TVR_DDA_FAILED)
+    return oda, bytes(5) if oda.verdict is OdaVerdict.PASSED else with_bit(bytes(5), TVR_DDA_FAILED)
 
 
 def _restrict(tap: _Tap, tvr: bytes, pan: str) -> bytes:
@@ -190,11 +183,11 @@ def _restrict(tap: _Tap, tvr: bytes, pan: str) -> bytes:
     expiry = tap.data.get(0x5F24, b"").hex()
     effective = tap.data.get(0x5F25, b"").hex()
     if not expiry.isdigit() or len(expiry) != 6 or _comparable(expiry) < today:
-        tvr = _set(tvr, TVR_EXPIRED)
+        tvr = with_bit(tvr, TVR_EXPIRED)
     if effective.isdigit() and len(effective) == 6 and _comparable(effective) > today:
-        tvr = _set(tvr, TVR_NOT_YET_EFFECTIVE)
+        tvr = with_bit(tvr, TVR_NOT_YET_EFFECTIVE)
     if hashlib.sha256(pan.encode()).digest() in tap.request.exceptions:
-        tvr = _set(tvr, TVR_ON_EXCEPTION_FILE)
+        tvr = with_bit(tvr, TVR_ON_EXCEPTION_FILE)
     return tvr
 
 
@@ -245,8 +238,3 @@ def _read(selection: Selection, outcome: Outcome) -> CardRead:
 
 def _comparable(yymmdd: str) -> tuple[int, str]:
     return century_year(yymmdd[:2]), yymmdd[2:]
-
-
-def _set(tvr: bytes, place: tuple[int, int]) -> bytes:
-    byte, mask = place
-    return tvr[:byte] + bytes([tvr[byte] | mask]) + tvr[byte + 1 :]

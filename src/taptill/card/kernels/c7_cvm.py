@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from taptill.card.bits import has_bit
 from taptill.card.outcome import CryptogramType, Cvm
-from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE, has_bit
+from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE
 
 CTQ_ONLINE_PIN = (0, 0x80)
 CTQ_SIGNATURE = (0, 0x40)
