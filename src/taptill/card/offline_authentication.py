@@ -55,12 +55,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CombinedSignature:
-    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back."""
+    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back. `cdol2_values` are those
+    of a second GENERATE AC. `relay_resistance`: what EXCHANGE RELAY RESISTANCE DATA exchanged last, fourteen octets:
+    terminal entropy, device entropy, minimum, maximum and estimated time; empty when the protocol was not run."""
 
     unpredictable_number: bytes
     pdol_values: bytes
     cdol_values: bytes
     response: tuple[Tlv, ...] = field(repr=False)
+    cdol2_values: bytes = b""
+    relay_resistance: bytes = b""
 
 
 def static_data_of(records: Sequence[AuthenticatedRecord], data: Mapping[int, bytes]) -> bytes | Refused:
@@ -147,6 +151,8 @@ def combined_cryptogram(dynamic: bytes) -> bytes | None:
 
 
 def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refused:
+    """EMV Book 2, 6.6.2, steps 6 to 12; with relay resistance EMV Book C-2, Table 6.8: its data stand behind the hash in
+    what the card signed, so that nobody between card and reader can have changed them."""
     at = 1 + (dynamic[0] if dynamic else 0)
     if combined_cryptogram(dynamic) is None:
         return Refused("signature-wrong")
@@ -154,9 +160,12 @@ def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refu
     if dynamic[at : at + 1] != information:
         return Refused("cryptogram-information-differs")
     exchanged = encode_tlvs(tlv for tlv in combined.response if tlv.tag != 0x9F4B)
-    expected = emv_hash(combined.pdol_values + combined.cdol_values + exchanged)
-    if not hmac.compare_digest(dynamic[at + 9 : at + 9 + HASH_OCTETS], expected):
+    expected = emv_hash(combined.pdol_values + combined.cdol_values + combined.cdol2_values + exchanged)
+    behind = at + 9 + HASH_OCTETS
+    if not hmac.compare_digest(dynamic[at + 9 : behind], expected):
         return Refused("transaction-data-differ")
+    if not dynamic.startswith(combined.relay_resistance, behind):
+        return Refused("relay-resistance-data-differ")
     return dynamic
 
 
