@@ -55,8 +55,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CombinedSignature:
-    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back. `cdol2_values` are those
-    of a second GENERATE AC. `relay_resistance`: what EXCHANGE RELAY RESISTANCE DATA exchanged last, fourteen octets:
+    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back. `cdol2_values` are of a
+    second GENERATE AC. `relay_resistance`: what EXCHANGE RELAY RESISTANCE DATA exchanged last, fourteen octets:
     terminal entropy, device entropy, minimum, maximum and estimated time; empty when the protocol was not run."""
 
     unpredictable_number: bytes
@@ -151,8 +151,8 @@ def combined_cryptogram(dynamic: bytes) -> bytes | None:
 
 
 def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refused:
-    """EMV Book 2, 6.6.2, steps 6 to 12; with relay resistance EMV Book C-2, Table 6.8: its data stand behind the hash in
-    what the card signed, so that nobody between card and reader can have changed them."""
+    """EMV Book 2, 6.6.2, steps 6 to 12. EMV Book C-2, Table 6.8: the data of the relay resistance protocol stand behind
+    the hash in what the card signed, so nobody between card and reader can have changed them."""
     at = 1 + (dynamic[0] if dynamic else 0)
     if combined_cryptogram(dynamic) is None:
         return Refused("signature-wrong")
