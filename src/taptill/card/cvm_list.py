@@ -1,0 +1,188 @@
+"""The cardholder verification method list: which method the card wants for this sale (EMV Book 3, 10.5 and Annex C3).
+
+Comes in: the data objects of terminal and card, by tag. Goes out: the method, CVM results (9F34), TVR and TSI.
+Strategy: the list is walked once; a rule whose condition does not hold is passed over, one whose method this terminal
+cannot do falls through to the next where the card says so. No PIN is entered here (DESIGN 5.11): online PIN only with a
+certified pad, offline PIN never, because a tapped card has left before anybody could type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from taptill.card.bits import has_bit, with_bit
+from taptill.card.outcome import Cvm
+from taptill.card.restrictions import has_cashback, is_cash
+from taptill.card.risk_management import Findings
+from taptill.card.tvr import (
+    TSI_CVM_PERFORMED,
+    TVR_CVM_FAILED,
+    TVR_CVM_UNKNOWN,
+    TVR_DATA_MISSING,
+    TVR_ONLINE_PIN_ENTERED,
+    TVR_PIN_PAD_ABSENT,
+)
+
+FAIL, ONLINE_PIN, SIGNATURE, NO_CVM = 0x00, 0x02, 0x1E, 0x1F
+OFFLINE_PINS = frozenset({0x01, 0x03, 0x04, 0x05})  # plaintext or enciphered, with signature or without
+KNOWN_METHODS = OFFLINE_PINS | {FAIL, ONLINE_PIN, SIGNATURE, NO_CVM}
+
+# EMV Book 4, Table 2
+NOT_WANTED = bytes.fromhex("3F0000")
+NOTHING_FITS = bytes.fromhex("3F0001")
+_UNKNOWN, _FAILED, _SUCCESSFUL = 0x00, 0x01, 0x02
+
+_AIP_VERIFICATION = (0, 0x10)  # 82
+_CAN_ONLINE_PIN, _CAN_SIGNATURE, _CAN_NO_CVM = (1, 0x40), (1, 0x20), (1, 0x08)  # 9F33
+_METHOD, _OR_NEXT = 0x3F, 0x40
+_AMOUNT_OCTETS = 4
+_UNATTENDED_TYPES = range(4, 7)  # the right digit of 9F35, EMV Book 4, Annex A1
+_CVMS = {ONLINE_PIN: Cvm.ONLINE_PIN, SIGNATURE: Cvm.SIGNATURE, NO_CVM: Cvm.NONE}
+
+
+@dataclass(frozen=True, slots=True)
+class CvmRule:
+    """One cardholder verification rule: method with its "apply succeeding rule" bit, and condition."""
+
+    code: int
+    condition: int
+
+    @property
+    def method(self) -> int:
+        return self.code & _METHOD
+
+    @property
+    def or_next(self) -> bool:
+        return bool(self.code & _OR_NEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class CvmList:
+    """8E: amounts X and Y in minor units of the application's currency, and the rules in order."""
+
+    x_minor: int
+    y_minor: int
+    rules: tuple[CvmRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How the cardholder is verified; `cvm` None: the list leaves no way."""
+
+    cvm: Cvm | None
+    results: bytes  # 9F34
+    found: Findings
+
+
+def parse_cvm_list(octets: bytes) -> CvmList | None:
+    """EMV Book 3, Annex C3; None for a list that is cut."""
+    if len(octets) < 2 * _AMOUNT_OCTETS or len(octets) % 2:
+        return None
+    x, y, rules = octets[:_AMOUNT_OCTETS], octets[_AMOUNT_OCTETS : 2 * _AMOUNT_OCTETS], octets[2 * _AMOUNT_OCTETS :]
+    pairs = zip(rules[::2], rules[1::2], strict=True)
+    return CvmList(int.from_bytes(x, "big"), int.from_bytes(y, "big"), tuple(CvmRule(*pair) for pair in pairs))
+
+
+def verify_cardholder(
+    found: Findings,
+    terminal: Mapping[int, bytes],
+    card: Mapping[int, bytes],
+    pin_pad: bool = False,
+    contact: bool = False,
+) -> Verification:
+    """EMV Book 3, 10.5. Of the terminal 9C, 9F02, 9F03, 5F2A, 9F33 and 9F35 are looked at, of the card 82, 8E and 9F42.
+    `contact`: a PIN that cannot be entered is told in the TVR, which the contactless kernels do not do."""
+    if not has_bit(card.get(0x82, b""), _AIP_VERIFICATION):
+        return Verification(Cvm.NONE, NOT_WANTED, found)
+    octets = card.get(0x8E, b"")
+    methods = parse_cvm_list(octets) if octets else CvmList(0, 0, ())
+    if methods is None:
+        return _failed(found, NOTHING_FITS)
+    if not methods.rules:
+        return Verification(Cvm.NONE, NOT_WANTED, Findings(with_bit(found.tvr, TVR_DATA_MISSING), found.tsi))
+    return _walk(found, methods, _Sale(terminal, card, pin_pad, contact))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sale:
+    """What both sides say of this sale, and what can be done here."""
+
+    terminal: Mapping[int, bytes]
+    card: Mapping[int, bytes]
+    pin_pad: bool
+    contact: bool
+
+    def can(self, method: int) -> bool:
+        capabilities = self.terminal.get(0x9F33, b"")
+        if method == ONLINE_PIN:
+            return self.pin_pad and has_bit(capabilities, _CAN_ONLINE_PIN)
+        if method == SIGNATURE:
+            return has_bit(capabilities, _CAN_SIGNATURE)
+        return method == NO_CVM and has_bit(capabilities, _CAN_NO_CVM)
+
+    @property
+    def unattended(self) -> bool:
+        return (self.terminal.get(0x9F35) or b"\x00")[0] & 0x0F in _UNATTENDED_TYPES
+
+    @property
+    def amount_in_the_cards_currency(self) -> int | None:
+        digits = self.terminal.get(0x9F02, b"").hex()
+        same = 0x9F42 in self.card and self.card[0x9F42] == self.terminal.get(0x5F2A)
+        return int(digits) if same and digits.isdigit() else None
+
+
+def _walk(found: Findings, methods: CvmList, sale: _Sale) -> Verification:
+    results = NOTHING_FITS
+    for rule in methods.rules:
+        if not _holds(rule, methods, sale):
+            continue
+        if sale.can(rule.method):
+            return _chosen(found, rule)
+        found = _found_wanting(found, rule, sale.contact)
+        if rule.method == FAIL:
+            results = bytes([rule.code, rule.condition, _FAILED])
+        if not rule.or_next:
+            break
+    return _failed(found, results)
+
+
+def _holds(rule: CvmRule, methods: CvmList, sale: _Sale) -> bool:
+    """EMV Book 3, Annex C3; a condition that is unknown, or whose data are missing, does not hold."""
+    cash, cashback = is_cash(sale.terminal), has_cashback(sale.terminal)
+    plain = {
+        0x00: True,
+        0x01: cash and sale.unattended,
+        0x02: not cash and not cashback,
+        0x03: rule.method == FAIL or sale.can(rule.method),
+        0x04: cash and not sale.unattended,
+        0x05: cashback,
+    }
+    if rule.condition in plain:
+        return plain[rule.condition]
+    amount_minor = sale.amount_in_the_cards_currency
+    if amount_minor is None:
+        return False
+    x, y = methods.x_minor, methods.y_minor
+    by_amount = {0x06: amount_minor < x, 0x07: amount_minor > x, 0x08: amount_minor < y, 0x09: amount_minor > y}
+    return by_amount.get(rule.condition, False)
+
+
+def _chosen(found: Findings, rule: CvmRule) -> Verification:
+    result = _SUCCESSFUL if rule.method == NO_CVM else _UNKNOWN
+    tvr = with_bit(found.tvr, TVR_ONLINE_PIN_ENTERED) if rule.method == ONLINE_PIN else found.tvr
+    after = Findings(tvr, with_bit(found.tsi, TSI_CVM_PERFORMED))
+    return Verification(_CVMS[rule.method], bytes([rule.code, rule.condition, result]), after)
+
+
+def _found_wanting(found: Findings, rule: CvmRule, contact: bool) -> Findings:
+    if rule.method not in KNOWN_METHODS:
+        return Findings(with_bit(found.tvr, TVR_CVM_UNKNOWN), found.tsi)
+    if contact and rule.method in OFFLINE_PINS | {ONLINE_PIN}:
+        return Findings(with_bit(found.tvr, TVR_PIN_PAD_ABSENT), found.tsi)
+    return found
+
+
+def _failed(found: Findings, results: bytes) -> Verification:
+    after = Findings(with_bit(found.tvr, TVR_CVM_FAILED), with_bit(found.tsi, TSI_CVM_PERFORMED))
+    return Verification(None, results, after)
