@@ -61,9 +61,13 @@ class OutageLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class CardLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which cards are taken, and up to which amounts. `parameters`: an acquirer's file in the place of the reader
+    parameters that ship with the terminal."""
+
+    schemes: tuple[str, ...] = ("unionpay", "visa", "mastercard")
+    parameters: str = ""
     transaction_limit_minor: int = 5_000_000
     cvm_limit_minor: int = 100_000
-    ttq: str = "26000080"
     card_timeout_ms: int = 3_000
 
 

@@ -8,7 +8,7 @@ when its scheme is used, because printers, PC/SC and TLS are slow to import.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.resources import files
@@ -21,6 +21,7 @@ from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader
+from taptill.card.reader_parameters import SchemeCombination, parse_reader_parameters
 from taptill.clock import Clock, SystemClock
 from taptill.credential.keystore import KeyStore
 from taptill.entropy import Entropy, SystemEntropy
@@ -54,9 +55,6 @@ ADAPTERS = {
     "file": "taptill.credential.adapters.file_keystore:FileKeyStore",
     "tls": "taptill.host.adapters.tls:TlsLink",
 }
-
-UNIONPAY_AID = bytes.fromhex("A0000003330101")  # partial match: debit, credit and quasi-credit follow it
-UNIONPAY_KERNEL = 7
 
 
 def adapter(url: str, setting: str) -> Callable[..., Any]:
@@ -119,7 +117,7 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     clock = SystemClock(max(BUILD_UNIX_MS, journal.vouched_time_ms()), keeper=moments)
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
     ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
-    desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading)
+    desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading, base)
     copier = JournalCopier(base / config.journal, base / config.journal_copy) if config.journal_copy else None
     shown = SqliteJournalReader.open(base / config.journal)
     front = Front(lambda event: loop.post(event), shown, lambda: health(desk, copier, front.notices_health()))
@@ -139,14 +137,15 @@ def desk_of(
     clock: Clock,
     entropy: Entropy,
     journal: JournalReader,
+    base: Path = Path(),
 ) -> Desk:
-    """The till's desk before its first event."""
+    """The till's desk before its first event. Raises what `combinations` says."""
     return Desk(
         config=config,
         profile=profile,
         keys=keys,
         ca_keys=ca_keys,
-        combinations=combinations(config.cards),
+        combinations=combinations(config.cards, base),
         clock=clock,
         entropy=entropy,
         journal=journal,
@@ -175,18 +174,40 @@ def health(desk: Desk, copier: JournalCopier | None = None, notices: NoticesHeal
     )
 
 
-def combinations(cards: CardLimits) -> tuple[Combination, ...]:
-    """The kinds of card this release takes: UnionPay, on kernel C-7."""
-    return (
-        Combination(
-            aid=UNIONPAY_AID,
-            kernel_id=UNIONPAY_KERNEL,
-            ttq=bytes.fromhex(cards.ttq),
-            transaction_limit_minor=cards.transaction_limit_minor,
-            cvm_limit_minor=cards.cvm_limit_minor,
-            application_version=bytes.fromhex("0030"),
-        ),
+def combinations(cards: CardLimits, base: Path = Path()) -> tuple[Combination, ...]:
+    """What this terminal takes: the parameters of the schemes it is configured for, under the merchant's limits. Raises
+    ConfigError, ReaderParametersRefused."""
+    offered = _reader_parameters(base / cards.parameters if cards.parameters else None)
+    known = {each.scheme for each in offered}
+    for scheme in cards.schemes:
+        if scheme not in known:
+            raise ConfigError(
+                f"no parameters for {scheme!r}", where="cards.schemes", next_step=", ".join(sorted(known))
+            )
+    return tuple(_within(each.combination, cards) for each in offered if each.scheme in cards.schemes)
+
+
+def _reader_parameters(path: Path | None) -> tuple[SchemeCombination, ...]:
+    if path is None:
+        shipped = files("taptill.card") / "reader_parameters.toml"
+        return parse_reader_parameters(shipped.read_text(encoding="utf-8"))
+    try:
+        return parse_reader_parameters(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(error), where="cards.parameters") from error
+
+
+def _within(combination: Combination, cards: CardLimits) -> Combination:
+    """Under the merchant's limits, or the acquirer's where those are lower."""
+    return replace(
+        combination,
+        transaction_limit_minor=_lower(combination.transaction_limit_minor, cards.transaction_limit_minor),
+        cvm_limit_minor=_lower(combination.cvm_limit_minor, cards.cvm_limit_minor),
     )
+
+
+def _lower(acquirer_minor: int | None, merchant_minor: int) -> int:
+    return merchant_minor if acquirer_minor is None else min(acquirer_minor, merchant_minor)
 
 
 def _link(
