@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.conformance"]
+
 PAGE_OCTETS = 4096
 SKIPS_ALLOWED = Path(__file__).with_name("skips_allowed.txt")
 
