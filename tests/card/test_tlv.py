@@ -38,7 +38,6 @@ def test_padding_around_and_inside_templates_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("octets", "said"),
     [
-        ("9F", "tag 9F is cut at offset 0"),
         ("9A", "tag 9A has no length at offset 1"),
         ("9A0301", "tag 9A wants 3 bytes at offset 2, 1 are left"),
         ("9A820", "cut at offset 1"),
@@ -46,6 +45,14 @@ def test_padding_around_and_inside_templates_is_skipped() -> None:
         ("7003870201", "tag 87 wants 2 bytes at offset 4, 1 are left"),
         ("7080870101000", "tag 70 has length form 80 at offset 1"),
         ("9A850000000001FF", "tag 9A has length form 85 at offset 1"),
+        ("9A809C0100", "tag 9A has length form 80 at offset 1"),
+        ("9F", "tag 9F is cut at offset 0"),
+        ("9F82", "tag 9F82 is cut at offset 0"),
+        ("9F81828301FF", "the tag at offset 0 is longer than 4 bytes"),
+        ("9F02", "tag 9F02 has no length at offset 2"),
+        ("9F0281", "the length of tag 9F02 is cut at offset 2"),
+        ("E0029F02009A0100", "tag 9F02 has no length at offset 4"),
+        ("E0039A8101009A0100", "tag 9A wants 1 bytes at offset 5, 0 are left"),
     ],
 )
 def test_what_is_cut_or_overruns_is_refused_with_its_place(octets: str, said: str) -> None:
@@ -61,6 +68,18 @@ def test_templates_nested_without_end_are_refused() -> None:
         parse_tlv(octets)
 
 
+def test_lengths_in_long_form_are_read_whatever_they_could_have_been() -> None:
+    for octets in ("9C01FF", "9C8101FF", "9C820001FF", "9C83000001FF", "9C8400000001FF"):
+        assert parse_tlv(bytes.fromhex(octets)) == (Tlv(0x9C, b"\xff"),)
+    long = encode_tlv(0x9F46, bytes(0xF8))
+    assert parse_tlv(encode_tlv(0x70, long))[0].children == (Tlv(0x9F46, bytes(0xF8)),)
+
+
+def test_tags_of_one_to_four_octets_are_read() -> None:
+    octets = bytes.fromhex("9A01019F020102DF812901039F8283040104")
+    assert [tlv.tag for tlv in parse_tlv(octets)] == [0x9A, 0x9F02, 0xDF8129, 0x9F828304]
+
+
 def test_only_padding_may_be_missing_at_the_end_of_the_last_template() -> None:
     assert [tlv.tag for tlv in parse_tlv(bytes.fromhex("700687010100"))[0].children] == [0x87]
     for cut in ("70068701018802", "700687010188", "7004870200", "7004870100"):
@@ -69,7 +88,7 @@ def test_only_padding_may_be_missing_at_the_end_of_the_last_template() -> None:
 
 
 def test_a_value_is_not_in_the_repr() -> None:
-    assert repr(parse_tlv(bytes.fromhex("5A086228000100001117"))) == "(Tlv(tag=90, children=()),)"
+    assert repr(parse_tlv(bytes.fromhex("5A086228000100001117"))) == "(Tlv(tag=5A, octets=8, children=()),)"
 
 
 @pytest.mark.parametrize("tag", [0, -1, 0x9F, 0x9A01, 0x1FFFFFFF7F])
