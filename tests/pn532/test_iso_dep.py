@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taplab.pn532.ats import Ats
 from taplab.pn532.iso_dep import RATS, IsoDep, RfFault
-from taplab.pn532.picc import AirAnswer, Picc
+from taplab.pn532.picc import Picc
+from taplab.pn532.picc_blocks import AirAnswer
+from taptill.card.adapters.activation import parse_ats
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def test_lost_frames_never_repeat_a_command_and_never_change_a_byte(
 ) -> None:
     card = CountingCard(fsci, response, compute_ms)
     air = Air(card, lost)
-    chip = IsoDep(air.transceive, Ats.parse(card.ats))
+    chip = IsoDep(air.transceive, parse_ats(card.ats))
     try:
         assert exchange_all(chip, command) == response
         assert card.commands == [command]
@@ -92,7 +93,7 @@ def test_lost_frames_never_repeat_a_command_and_never_change_a_byte(
 @given(st.integers(0, 8), st.binary(min_size=1, max_size=300), st.integers(1, 40))
 def test_a_single_loss_is_always_healed(fsci: int, command: bytes, lost: int) -> None:
     card = CountingCard(fsci, command[::-1] + b"\x90\x00")
-    chip = IsoDep(Air(card, {lost}).transceive, Ats.parse(card.ats))
+    chip = IsoDep(Air(card, {lost}).transceive, parse_ats(card.ats))
     assert exchange_all(chip, command) == command[::-1] + b"\x90\x00"
     assert exchange_all(chip, command) == command[::-1] + b"\x90\x00"
     assert card.commands == [command, command]
@@ -103,32 +104,32 @@ def test_frames_stay_within_64_bytes_to_the_chip_and_the_cards_size_to_the_card(
     """62 bytes and CRC are the chip's 64."""
     card = CountingCard(fsci, bytes(258))
     air = Air(card, set())
-    exchange_all(IsoDep(air.transceive, Ats.parse(card.ats)), bytes(260))
+    exchange_all(IsoDep(air.transceive, parse_ats(card.ats)), bytes(260))
     assert air.longest_octets == longest
 
 
 def test_262_bytes_come_at_once_and_263_in_two_turns() -> None:
     for octets, turns in ((262, 1), (263, 2)):
         card = CountingCard(8, bytes(octets))
-        chip = IsoDep(Air(card, set()).transceive, Ats.parse(card.ats))
+        chip = IsoDep(Air(card, set()).transceive, parse_ats(card.ats))
         assert chip.exchange(b"\x00", more=False) == (bytes(262), turns == 2)
 
 
 def test_a_command_may_come_from_the_host_in_pieces() -> None:
     card = CountingCard(8, b"\x90\x00")
-    chip = IsoDep(Air(card, set()).transceive, Ats.parse(card.ats))
+    chip = IsoDep(Air(card, set()).transceive, parse_ats(card.ats))
     assert chip.exchange(b"\x01\x02", more=True) == (b"", False)
     assert chip.exchange(b"\x03", more=False) == (b"\x90\x00", False)
     assert card.commands == [b"\x01\x02\x03"]
 
 
 def test_a_card_that_is_gone_is_a_timeout() -> None:
-    chip = IsoDep(lambda _frame, _timeout_us: None, Ats.parse(b"\x01"))
+    chip = IsoDep(lambda _frame, _timeout_us: None, parse_ats(b"\x01"))
     with pytest.raises(RfFault, match="01"):
         chip.exchange(b"\x00", more=False)
 
 
 def test_a_block_that_breaks_the_protocol_is_status_0b() -> None:
-    chip = IsoDep(lambda _frame, _timeout_us: b"\x03\x90\x00", Ats.parse(b"\x01"))
+    chip = IsoDep(lambda _frame, _timeout_us: b"\x03\x90\x00", parse_ats(b"\x01"))
     with pytest.raises(RfFault, match="0B"):
         chip.exchange(b"\x00", more=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taplab.pn532.ats import Ats
 from taplab.pn532.picc import Picc, State
+from taptill.card.adapters.activation import parse_ats
 
 if TYPE_CHECKING:
     from tests.pn532.conftest import ScriptedCard
@@ -150,7 +150,7 @@ def test_power_off_resets_the_card(picc: Picc, card: ScriptedCard) -> None:
 def test_the_ats_tells_frame_size_and_waiting_time(
     ats: str, frame_octets_max: int, waiting_ms: float, takes_cid: bool
 ) -> None:
-    parsed = Ats.parse(bytes.fromhex(ats))
+    parsed = parse_ats(bytes.fromhex(ats))
     assert (parsed.frame_octets_max, parsed.takes_cid) == (frame_octets_max, takes_cid)
     assert abs(parsed.waiting_us / 1000 - waiting_ms) < 0.1
 
@@ -158,4 +158,4 @@ def test_the_ats_tells_frame_size_and_waiting_time(
 @pytest.mark.parametrize("ats", ["", "05788070", "0378", "0275"])
 def test_an_ats_that_promises_more_than_it_holds_is_refused(ats: str) -> None:
     with pytest.raises(ValueError, match="ATS"):
-        Ats.parse(bytes.fromhex(ats))
+        parse_ats(bytes.fromhex(ats))

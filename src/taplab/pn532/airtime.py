@@ -2,7 +2,8 @@
 
 Comes in: byte counts and what `Timing` switches on. Goes out: durations; nothing here waits.
 Strategy: ISO/IEC 14443-3 type A at 106 kbit/s costs 9 bits of 9.44 us a byte and a frame delay of 1172/fc each way;
-a UART costs 10 bits a byte. How long the chip's own firmware thinks is not published and counted as nothing.
+type B is counted the same, its guard times differ by some 100 us. A UART costs 10 bits a byte. How long the chip's own
+firmware thinks is not published and counted as nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ FIELD_ON_GUARD_US = 5_000  # a card may take this long after the field came on, 
 CARD_RESET_US = 5_100  # a card may live this long without field, EMV Contactless Book D, reset by the terminal
 SHORT_FRAME_US = 76  # REQA or WUPA: 7 bits and the start bit
 EMPTY_POLL_US = 5_000  # one request that nobody answers; an assumed figure, not measured
+REQB_OCTETS, ATQB_OCTETS = 3, 12
 UART_BITS_A_BYTE = 10
 
 

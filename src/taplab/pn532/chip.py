@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from taplab.pn532.airtime import Timing, uart_us
-from taplab.pn532.field import RfField
-from taplab.pn532.initiator import Initiator
+from taplab.pn532.field import HeldCard, RfField
+from taplab.pn532.initiator import TYPE_B_106, Initiator
 from taplab.pn532.iso_dep import STATUS_TIMEOUT, RfFault
-from taplab.pn532.picc import ContactlessCard
 from taplab.pn532.registers import Registers
 from taptill.card.adapters.pn532_frames import (
     SYNTAX_ERROR_PAYLOAD,
@@ -104,12 +103,12 @@ class Pn532Chip:
             elif not isinstance(event, Damaged):
                 self._command(event.payload)
 
-    def present(self, card: ContactlessCard, now_us: int) -> None:
+    def present(self, card: HeldCard, now_us: int) -> None:
         self.field.present(card)
         self._line_free_us = max(self._line_free_us, now_us)
         self._search_again()
 
-    def remove(self, card: ContactlessCard | None, now_us: int) -> None:
+    def remove(self, card: HeldCard | None, now_us: int) -> None:
         """One card, or all. An exchange under way ends at once; how long a real chip goes on asking is not known."""
         self.field.remove(card)
         if self._answer and self._answer.if_card_leaves:
@@ -249,12 +248,12 @@ class Pn532Chip:
         return b""
 
     def _in_list_passive_target(self, parameters: bytes) -> bytes | None:
-        targets_max, coding, uid = parameters[0], parameters[1], parameters[2:]
-        if not 1 <= targets_max <= 2:
+        targets_max, coding, wanted = parameters[0], parameters[1], parameters[2:]
+        if not 1 <= targets_max <= 2 or (coding == TYPE_B_106 and not wanted):  # type B needs its AFI
             raise NotUnderstood
 
         def attempt() -> bytes:
-            found = self.initiator.list_passive(targets_max, coding, uid)
+            found = self.initiator.list_passive(targets_max, coding, wanted)
             return bytes([len(found)]) + b"".join(found)
 
         endless = self.initiator.listing_retries == FOR_EVER

@@ -1,40 +1,46 @@
 """The chip as a reader: the commands that find cards and talk to them (UM0701-02, 7.3).
 
 Comes in: parameters of the In... commands. Goes out: their response data; `RfFault` carries a status of its own.
-Strategy: at most two type A targets at 106 kbit/s, numbered from 1, one active at a time: the chip deselects the first
-before it activates the second. Other bit rates and codings find nobody.
+Strategy: at most two targets of one type at 106 kbit/s, numbered from 1, one active at a time: the chip deselects the
+first before it activates the second, and forgets all when it looks again. Other bit rates and codings find nobody.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from taplab.pn532.ats import Ats
-from taplab.pn532.field import RfField
+from taplab.pn532.field import Modulation, RfField
 from taplab.pn532.iso_dep import RATS, STATUS_TIMEOUT, IsoDep, RfFault
 from taplab.pn532.picc import SAK_ISO_DEP, Picc
+from taplab.pn532.picc_b import PiccB
 from taplab.pn532.registers import Registers
+from taptill.card.adapters.activation import parse_atqb, parse_ats
 
 TARGETS_MAX = 2
-TYPE_A_106 = 0x00
+TYPE_A_106, TYPE_B_106 = 0x00, 0x03
 CASCADE_TAG = 0x88
 RATS_TIMEOUT_US = 5_000  # FWT at activation is 65536/fc, ISO/IEC 14443-4, 5.6.1.2
 HLTA = b"\x50\x00"
+ATTRIB_SIZES = b"\x00\x05\x01"  # default timing, FSDI 5 at 106 kbit/s, ISO/IEC 14443-4
+FIRST_CID = 1  # of type B
 
 STATUS_OK = 0x00
 STATUS_WRONG_PARAMETER = 0x10
 STATUS_WRONG_CONTEXT = 0x27
 STATUS_MORE = 0x40  # MI, beside the status, and beside Tg in a command
 
-POLLED_AS_ISO_DEP = {0x00, 0x20}  # InAutoPoll types: any card at 106 kbit/s, ISO/IEC 14443-4A
-POLL_TYPE_ISO_DEP = 0x20
+# InAutoPoll types that find a card: any at 106 kbit/s, and those of ISO/IEC 14443-4.
+CODING_BY_POLL_TYPE = {0x00: TYPE_A_106, 0x20: TYPE_A_106, 0x03: TYPE_B_106, 0x23: TYPE_B_106}
+POLL_TYPE_BY_CODING = {TYPE_A_106: 0x20, TYPE_B_106: 0x23}
+ANY_FAMILY = b"\x00"
 
 
 @dataclass(slots=True)
 class Target:
-    """One card the chip has listed; `protocol` is there after an automatic RATS."""
+    """One card the chip has listed; `protocol` is there after an automatic RATS, or ATTRIB."""
 
-    picc: Picc
+    picc: Picc | PiccB
     data: bytes
     protocol: IsoDep | None
     active: bool = True
@@ -46,6 +52,7 @@ class Initiator:
     def __init__(self, field: RfField, registers: Registers) -> None:
         self._field = field
         self._registers = registers
+        self._type_b = partial(field.transceive, modulation=Modulation.B)
         self.targets: dict[int, Target] = {}
         self.automatic_rats = True
         self.retry_timeout_us: int | None = 51_200  # RFConfiguration item 2; None waits for ever
@@ -56,28 +63,26 @@ class Initiator:
         self._field.switch(False)
         self.targets.clear()
 
-    def list_passive(self, targets_max: int, coding: int, uid: bytes) -> list[bytes]:
-        """Target data of the cards found now, an empty list if none. Earlier targets are forgotten."""
+    def list_passive(self, targets_max: int, coding: int, wanted: bytes) -> list[bytes]:
+        """Target data of the cards found now, an empty list if none. `wanted`: a UID of type A, the AFI of type B."""
         self.targets.clear()
         self._field.switch(True)
-        if coding != TYPE_A_106:
+        if coding not in POLL_TYPE_BY_CODING:
             return []
-        self._registers.prepare_type_a()
         for number in range(1, min(targets_max, TARGETS_MAX) + 1):
-            picc = self._ask_for(uid)
-            if picc is None:
+            found = self._find_a(number, wanted) if coding == TYPE_A_106 else self._find_b(number, wanted[0])
+            if found is None:
                 break
-            self.deselect(0)
-            self.targets[number] = self._activate(number, picc)
-        self._registers.note_listing(bool(self.targets))
+            self.targets[number] = found
         return [target.data for target in self.targets.values()]
 
     def poll(self, types: bytes) -> bytes:
         """One round of InAutoPoll: its response data, without any target `00`."""
-        if not POLLED_AS_ISO_DEP & set(types):
-            return b"\x00"
-        found = self.list_passive(1, TYPE_A_106, b"")
-        return bytes([len(found)]) + b"".join(bytes([POLL_TYPE_ISO_DEP, len(data)]) + data for data in found)
+        for coding in dict.fromkeys(CODING_BY_POLL_TYPE[kind] for kind in types if kind in CODING_BY_POLL_TYPE):
+            found = self.list_passive(1, coding, b"" if coding == TYPE_A_106 else ANY_FAMILY)
+            if found:
+                return bytes([1, POLL_TYPE_BY_CODING[coding], len(found[0])]) + found[0]
+        return b"\x00"
 
     def data_exchange(self, tg: int, data: bytes) -> bytes:
         """Status byte, perhaps with MI, and the card's data. Raises RfFault."""
@@ -91,9 +96,11 @@ class Initiator:
 
     def communicate_thru(self, frame: bytes) -> bytes:
         """A raw frame, and what came back. Raises RfFault."""
-        answer = None
+        answer, timeout_us = None, self.retry_timeout_us or 0
         if self._field.on and self._registers.speaks_type_a():
-            answer = self._field.transceive(frame, self.retry_timeout_us or 0)
+            answer = self._field.transceive(frame, timeout_us)
+        elif self._field.on and self._registers.speaks_type_b():
+            answer = self._type_b(frame, timeout_us)
         if answer is None:
             raise RfFault(STATUS_TIMEOUT)
         return bytes([STATUS_OK]) + answer
@@ -103,7 +110,7 @@ class Initiator:
         for target in self._chosen(tg):
             if target.active and target.protocol:
                 target.protocol.deselect()
-            elif target.active:
+            elif target.active and isinstance(target.picc, Picc):
                 self._field.transceive(HLTA, 0)
             target.active = False
 
@@ -122,9 +129,13 @@ class Initiator:
             return
         for other in self.targets:
             self.deselect(other)
-        if target.picc not in self._field.request(wake=True):
+        picc = target.picc
+        if isinstance(picc, Picc) and picc in self._field.request(wake=True):
+            self.targets[tg] = self._activate_a(tg, picc)
+        elif isinstance(picc, PiccB) and picc in self._field.request_b(ANY_FAMILY[0], wake=True):
+            self.targets[tg] = self._activate_b(tg, picc)
+        else:
             raise RfFault(STATUS_TIMEOUT)
-        self.targets[tg] = self._activate(tg, target.picc)
 
     def attention(self) -> int:
         """Diagnose 06: is the active card still there? A status byte."""
@@ -133,23 +144,52 @@ class Initiator:
             return STATUS_WRONG_CONTEXT
         return STATUS_OK if active.protocol.present() else STATUS_TIMEOUT
 
-    def _ask_for(self, uid: bytes) -> Picc | None:
+    def _find_a(self, number: int, uid: bytes) -> Target | None:
         """The first card that answers within the retries; a card still selected needs a second request."""
-        retries = 1 if self.listing_retries == 0xFF else self.listing_retries
-        for _ in range(1 + retries):
+        self._registers.prepare_type_a()
+        wanted: list[Picc] = []
+        for _ in range(self._requests()):
             wanted = [picc for picc in self._field.request() if uid in (b"", picc.card.uid, cascaded(picc.card.uid))]
             if wanted:
-                return wanted[0]
+                break
+        self._registers.note_listing(bool(self.targets or wanted))
+        if not wanted:
+            return None
+        self.deselect(0)
+        return self._activate_a(number, wanted[0])
+
+    def _find_b(self, number: int, family: int) -> Target | None:
+        self._registers.prepare_type_b()
+        for _ in range(self._requests()):
+            if answering := self._field.request_b(family):
+                self.deselect(0)
+                return self._activate_b(number, answering[0])
         return None
 
-    def _activate(self, number: int, picc: Picc) -> Target:
+    def _requests(self) -> int:
+        return 1 + (1 if self.listing_retries == 0xFF else self.listing_retries)
+
+    def _activate_a(self, number: int, picc: Picc) -> Target:
         self._field.select(picc)
         uid = picc.card.uid
-        data = bytes([number]) + picc.atqa + bytes([SAK_ISO_DEP, len(uid)]) + uid
-        ats = self._field.transceive(RATS, RATS_TIMEOUT_US) if self.automatic_rats else None
+        data = bytes([number]) + picc.atqa + bytes([picc.sak, len(uid)]) + uid
+        speaks = self.automatic_rats and picc.sak & SAK_ISO_DEP
+        ats = self._field.transceive(RATS, RATS_TIMEOUT_US) if speaks else None
         if ats is None:
             return Target(picc, data, None)
-        return Target(picc, data + ats, IsoDep(self._field.transceive, Ats.parse(ats)))
+        return Target(picc, data + ats, IsoDep(self._field.transceive, parse_ats(ats)))
+
+    def _activate_b(self, number: int, picc: PiccB) -> Target:
+        said = parse_atqb(picc.atqb)
+        data = bytes([number]) + picc.atqb
+        if not said.takes_apdus:
+            return Target(picc, data + b"\x00", None)
+        cid = FIRST_CID if said.takes_cid else 0
+        attribute = b"\x1d" + picc.card.uid + ATTRIB_SIZES + bytes([cid])
+        answer = self._type_b(attribute, RATS_TIMEOUT_US)
+        if answer is None:
+            return Target(picc, data + b"\x00", None)
+        return Target(picc, data + bytes([len(answer)]) + answer, IsoDep(self._type_b, said, cid))
 
     def _active(self, tg: int) -> Target:
         target = self.targets.get(tg)

@@ -1,7 +1,7 @@
 """The few bits of the contactless interface unit's registers that reader software reads or sets.
 
 Comes in: addresses and values of ReadRegister and WriteRegister. Goes out: the same values back, and whether the
-modulation they describe is one a type A card understands.
+modulation they describe is one that a card of type A, or of type B, understands.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ BIT_FRAMING = 0x633D
 
 CRC_ON = 0x80
 SPEED_AND_FRAMING = 0x73
+FRAMING_B = 0x03
 PARITY_OFF = 0x10
 LAST_BITS = 0x07
 SENS_REQ = 0x26
@@ -34,6 +35,9 @@ class Registers:
         """What the firmware sets before it looks for type A cards."""
         self._values |= {TX_MODE: CRC_ON, RX_MODE: CRC_ON, MANUAL_RECEIVE: 0, BIT_FRAMING: 0}
 
+    def prepare_type_b(self) -> None:
+        self._values |= {TX_MODE: CRC_ON | FRAMING_B, RX_MODE: CRC_ON | FRAMING_B, MANUAL_RECEIVE: 0, BIT_FRAMING: 0}
+
     def note_listing(self, found: bool) -> None:
         """An unanswered request still lies in the FIFO; nfcpy looks for it."""
         self._values[FIFO_DATA] = 0 if found else SENS_REQ
@@ -45,3 +49,7 @@ class Registers:
             and not self.read(MANUAL_RECEIVE) & PARITY_OFF
             and not self.read(BIT_FRAMING) & LAST_BITS
         )
+
+    def speaks_type_b(self) -> bool:
+        """106 kbit/s type B with CRC."""
+        return self.read(TX_MODE) & (CRC_ON | SPEED_AND_FRAMING) == CRC_ON | FRAMING_B

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from taplab.pn532.airtime import Timing
 from taplab.pn532.chip import Pn532Chip
-from taplab.pn532.picc import ContactlessCard
+from taplab.pn532.field import HeldCard
 
 READ_OCTETS_MAX = 4096
 OUTPUT_SPEED = 5  # index into what tcgetattr returns
@@ -87,13 +87,13 @@ class VirtualPn532:
         os.close(self._wake_write)
         self._folder.cleanup()
 
-    def present(self, card: ContactlessCard) -> None:
+    def present(self, card: HeldCard) -> None:
         """Put a card into the field; a second one beside it makes a collision."""
         with self._lock:
             self._chip.present(card, _now_us())
         self._wake()
 
-    def remove(self, card: ContactlessCard | None = None) -> None:
+    def remove(self, card: HeldCard | None = None) -> None:
         """Take a card out of the field, or all of them."""
         with self._lock:
             self._chip.remove(card, _now_us())
