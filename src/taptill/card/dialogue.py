@@ -22,7 +22,8 @@ Dialogue = Generator[CommandApdu, ResponseApdu, CardRead]
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The application finally selected: its DF name, its FCI flattened to data objects, its pre-processing, and how the
-    entry point came to it (EMV Book B, 3.4.1). `online_response`: the issuer's data of a restart after it."""
+    entry point came to it (EMV Book B, 3.4.1). `online_response`: the issuer's data of a restart after it.
+    `fci_octets`: the FCI as the card sent it."""
 
     aid: bytes
     prepared: Prepared
@@ -32,6 +33,7 @@ class Selection:
     restart: bool = False
     select_sw: int = SW_OK
     online_response: bytes = field(default=b"", repr=False)
+    fci_octets: bytes = field(default=b"", repr=False)
 
 
 class Kernel(Protocol):

@@ -1,83 +1,156 @@
-"""The entry point: from a card in the field to a kernel and its outcome (EMV Book B).
+"""The entry point on one card in the field: combination selection, the kernel, its outcome (EMV Book B, 3.3 to 3.5).
 
-Comes in: the sale, the reader's combinations, the kernels there are, the CA keys. Goes out: the tap's `CardRead`.
-Strategy: EMV Book B, 3.1 to 3.5, as one dialogue. What a card must not send ends its application with a reason, and
-"select next" goes on with the next candidate; presenting the card again is the caller's affair.
+Comes in: the reader's configuration, how it was activated, what it kept. Goes out: one kernel outcome, or why there is
+none, and what to keep. Strategy: one step is one kernel; `run_entry_point` repeats it for "select next" on one
+presentation, transaction.py over as many presentations as it takes. What a card must not send ends its application.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from taptill.card.apdu import SW_OK, MalformedApdu, ResponseApdu
+from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Kernel, Selection
 from taptill.card.dol import MalformedDol
-from taptill.card.outcome import CardRead, OutcomeKind
-from taptill.card.outcomes import end_application, select_next, try_again, try_another_interface
+from taptill.card.outcome import CardRead, OutcomeKind, Start
+from taptill.card.outcomes import end_application, no_application_left, select_next, try_again, try_another_interface
 from taptill.card.parameters import Combination, TapRequest
-from taptill.card.preprocessing import Prepared, prepare
+from taptill.card.preprocessing import Prepared, copy_all, prepare_all
 from taptill.card.reader import CardLost
+from taptill.card.refusal import no_kernel, nothing_in_common
 from taptill.card.selection import (
-    KERNEL_NAMES,
     PPSE,
     Candidate,
     DirectoryEntry,
     candidates,
     directory_entries,
     select_command,
+    with_legacy_kernel,
 )
 from taptill.card.tlv import MalformedTlv, flatten, parse_tlv
 
 CARD_ERRORS = (MalformedTlv, MalformedDol, MalformedApdu)
 FCI_TEMPLATE = 0x6F
+NOTHING_TRIED = CardRead(select_next("no-payment-application"))
+AMOUNT_NOT_ALLOWED = CardRead(try_another_interface("amount-not-allowed", alternate=None))  # EMV Book B, 3.1.1.13
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the reader serves: combinations in its order of preference, kernels by number, CA keys."""
+
+    combinations: Sequence[Combination]
+    kernels: Mapping[int, Kernel]
+    ca_keys: CaKeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """How the reader activates the entry point (EMV Book A, 8.1.1; EMV Book B, 2.2)."""
+
+    request: TapRequest
+    start: Start = Start.A
+    restart: bool = False
+    online_response: bytes = field(default=b"", repr=False)  # the issuer's data objects, as they came
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What is kept from one step to the next: the pre-processing, the candidates with the one in use first, its
+    selection, and why the last one was dropped."""
+
+    prepared: tuple[Prepared, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    selection: Selection | None = None
+    refusal: CardRead = NOTHING_TRIED
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One outcome, and what was kept."""
+
+    read: CardRead
+    retained: Retained
+
+
+StepDialogue = Generator[CommandApdu, ResponseApdu, Step]
 
 
 def run_entry_point(
     request: TapRequest, combinations: Sequence[Combination], kernels: Mapping[int, Kernel], ca_keys: CaKeyStore
 ) -> Dialogue:
-    """One presentation of one card. Raises nothing for anything a card can do."""
+    """One presentation of one card from Start A. Raises nothing for anything a card can do."""
+    configuration, activation = Configuration(combinations, kernels, ca_keys), Activation(request)
+    retained = preprocessed(configuration, activation, Retained())
+    if nothing_allowed(retained):
+        return AMOUNT_NOT_ALLOWED
+    at = Start.B
     try:
-        return (yield from _present(request, combinations, kernels, ca_keys))
+        while True:
+            step = yield from run_step(configuration, activation, retained, at)
+            if step.read.outcome.kind is not OutcomeKind.SELECT_NEXT:
+                return step.read
+            retained, at = next_candidate(step), Start.C
     except CardLost:
-        return CardRead(try_again("card-lost"))  # EMV Book B, 3.3.3.7 and 3.5.1.2
+        return CardRead(try_again("card-lost"))  # EMV Book B, 3.3.3.7; presenting it again is the caller's affair
 
 
-def _present(
-    request: TapRequest, combinations: Sequence[Combination], kernels: Mapping[int, Kernel], ca_keys: CaKeyStore
-) -> Dialogue:
-    prepared = [prepare(combination, request) for combination in combinations]
-    if all(each.indicators.application_not_allowed for each in prepared):
-        return CardRead(try_another_interface("amount-not-allowed"))  # EMV Book B, 3.1.1.13
-    response = yield select_command(PPSE, "SELECT PPSE")
-    entries = _directory(response)
-    found = candidates(entries, prepared)
-    refusal = _nothing_in_common(entries, prepared)
-    for candidate in found:
-        kernel = kernels.get(candidate.prepared.combination.kernel_id)
-        if kernel is None:
-            refusal = _no_kernel(candidate)
-            continue
-        read = yield from _try(candidate, kernel, request, ca_keys)
-        if read.outcome.kind is not OutcomeKind.SELECT_NEXT:
-            return read
-        refusal = read
-    return replace(refusal, outcome=end_application(refusal.outcome.reason))  # EMV Book B, 3.3.2.7
+def preprocessed(configuration: Configuration, activation: Activation, retained: Retained) -> Retained:
+    """EMV Book B, 3.1 at Start A; 3.2.1.1 at Start B; a restart at a later point keeps what there is."""
+    if activation.start is Start.A:
+        return replace(retained, prepared=prepare_all(configuration.combinations, activation.request))
+    if activation.start is Start.B and not activation.restart:
+        return replace(retained, prepared=copy_all(configuration.combinations, activation.request))
+    return retained
 
 
-def _try(candidate: Candidate, kernel: Kernel, request: TapRequest, ca_keys: CaKeyStore) -> Dialogue:
-    """Final selection of one candidate and its kernel (EMV Book B, 3.3.3 and 3.4)."""
-    name, label = candidate.entry.adf_name, candidate.entry.label
-    response = yield candidate.select_command()
-    selection = _selection(response, candidate)
-    if selection is None:
-        reason = f"application-refused-{response.sw:04X}" if response.sw != SW_OK else "application-malformed"
-        return CardRead(select_next(reason), name, kernel.name, label)
-    try:
-        return (yield from kernel.run(selection, request, ca_keys))
-    except CARD_ERRORS:
-        return CardRead(end_application("card-data-malformed"), selection.aid, kernel.name, selection.label)
+def nothing_allowed(retained: Retained) -> bool:
+    """EMV Book B, 3.1.1.13."""
+    return all(each.indicators.application_not_allowed for each in retained.prepared)
+
+
+def next_candidate(step: Step) -> Retained:
+    """EMV Book B, 3.5.1.4: the combination that was selected is removed."""
+    return replace(step.retained, candidates=step.retained.candidates[1:], selection=None, refusal=step.read)
+
+
+def run_step(configuration: Configuration, activation: Activation, retained: Retained, at: Start) -> StepDialogue:
+    """From `at` (B: a card has just come) to the outcome of one kernel, or to none being left. Raises CardLost when the
+    card leaves before its kernel runs; the caller returns to Start B (EMV Book B, 3.3.3.7)."""
+    if at is Start.D and retained.selection is not None:
+        return (yield from _run_kernel(configuration, activation, retained, retained.selection))
+    if at is Start.B and not _continues(activation, retained):
+        retained = yield from _candidate_list(configuration, retained)
+    while retained.candidates:
+        read_or_selection = yield from _final_selection(configuration, retained.candidates[0])
+        if isinstance(read_or_selection, Selection):
+            return (yield from _run_kernel(configuration, activation, retained, read_or_selection))
+        if activation.online_response:  # EMV Book B, 3.3.3.5: it was for this application alone
+            return Step(_ended(read_or_selection), retained)
+        retained = next_candidate(Step(read_or_selection, retained))
+    return Step(_ended(retained.refusal), retained)
+
+
+def _continues(activation: Activation, retained: Retained) -> bool:
+    """EMV Book B, 3.3.2.1: with issuer data the application that asked for them is selected again."""
+    return activation.start is Start.B and bool(activation.online_response) and bool(retained.candidates)
+
+
+def _ended(refusal: CardRead) -> CardRead:
+    return replace(refusal, outcome=no_application_left(refusal.outcome.reason))
+
+
+def _candidate_list(configuration: Configuration, retained: Retained) -> Generator[CommandApdu, ResponseApdu, Retained]:
+    """EMV Book B, 3.3.2.2 to 3.3.2.5."""
+    entries = _directory((yield select_command(PPSE, "SELECT PPSE")))
+    return replace(
+        retained,
+        candidates=candidates(entries, retained.prepared),
+        selection=None,
+        refusal=nothing_in_common(entries, retained.prepared, configuration.kernels),
+    )
 
 
 def _directory(response: ResponseApdu) -> tuple[DirectoryEntry, ...]:
@@ -90,38 +163,52 @@ def _directory(response: ResponseApdu) -> tuple[DirectoryEntry, ...]:
         return ()
 
 
-def _selection(response: ResponseApdu, candidate: Candidate) -> Selection | None:
-    """EMV Book B, 3.3.3.5: an application that is refused or whose FCI is none is dropped."""
+def _final_selection(
+    configuration: Configuration, candidate: Candidate
+) -> Generator[CommandApdu, ResponseApdu, Selection | CardRead]:
+    """EMV Book B, 3.3.3.3 to 3.3.3.6: the selection, or why the candidate is dropped."""
+    entry, kernel = candidate.entry, configuration.kernels.get(candidate.prepared.combination.kernel_id)
+    if kernel is None:
+        return no_kernel(entry, candidate.prepared.combination.kernel_id)
+    response = yield candidate.select_command()
+    fci = _fci(response)
+    if fci is None:
+        reason = f"application-refused-{response.sw:04X}" if response.sw != SW_OK else "application-malformed"
+        return CardRead(select_next(reason), entry.adf_name, kernel.name, entry.label)
+    candidate = with_legacy_kernel(candidate, fci)
+    if candidate.prepared.combination.kernel_id not in configuration.kernels:
+        return no_kernel(entry, candidate.prepared.combination.kernel_id)
+    label = fci.get(0x50, b"").decode("ascii", "replace").strip() or entry.label
+    name = fci.get(0x84) or entry.adf_name
+    return Selection(name, candidate.prepared, fci, label, select_sw=response.sw, fci_octets=response.data)
+
+
+def _fci(response: ResponseApdu) -> Mapping[int, bytes] | None:
+    """EMV Book B, 3.3.3.5: an application that is refused has none; nor has one whose answer is none."""
     if response.sw != SW_OK:
         return None
     try:
         fci = parse_tlv(response.data, "FCI")
     except MalformedTlv:
         return None
-    if len(fci) != 1 or fci[0].tag != FCI_TEMPLATE:
-        return None
-    data = flatten(fci)
-    label = data.get(0x50, b"").decode("ascii", "replace").strip() or candidate.entry.label
-    return Selection(data.get(0x84) or candidate.entry.adf_name, candidate.prepared, data, label)
+    return flatten(fci) if len(fci) == 1 and fci[0].tag == FCI_TEMPLATE else None
 
 
-def _nothing_in_common(entries: Sequence[DirectoryEntry], prepared: Sequence[Prepared]) -> CardRead:
-    """Why no candidate was found, with the card's first application so that a cashier can be told its name."""
-    if not entries:
-        return CardRead(select_next("no-payment-application"))
-    first = entries[0]
-    allowed = [each for each in prepared if not each.indicators.application_not_allowed]
-    reason = "scheme-not-accepted" if len(allowed) == len(prepared) else "amount-not-allowed"
-    return CardRead(select_next(reason), first.adf_name, _absent(first.kernel_id), first.label)
-
-
-def _no_kernel(candidate: Candidate) -> CardRead:
-    entry = candidate.entry
-    return CardRead(
-        select_next("no-kernel"), entry.adf_name, _absent(candidate.prepared.combination.kernel_id), entry.label
+def _run_kernel(
+    configuration: Configuration, activation: Activation, retained: Retained, selection: Selection
+) -> StepDialogue:
+    """EMV Book B, 3.4."""
+    selection = replace(
+        selection,
+        start=activation.start,
+        restart=activation.restart,
+        online_response=activation.online_response,
     )
-
-
-def _absent(kernel_id: int) -> str:
-    scheme = KERNEL_NAMES.get(kernel_id)
-    return f"none: {f'C-{kernel_id} ({scheme})' if scheme else f'kernel {kernel_id:X}'} is not built in"
+    kernel = configuration.kernels[selection.prepared.combination.kernel_id]
+    try:
+        read = yield from kernel.run(selection, activation.request, configuration.ca_keys)
+    except CARD_ERRORS:
+        read = CardRead(end_application("card-data-malformed"), selection.aid, kernel.name, selection.label)
+    except CardLost:
+        read = CardRead(try_again("card-lost"), selection.aid, kernel.name, selection.label)
+    return Step(read, replace(retained, selection=selection))

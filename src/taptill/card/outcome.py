@@ -78,6 +78,10 @@ class UiStatus(IntEnum):
     PROCESSING_ERROR = 6
 
 
+ONLINE_RESPONSE_EMV_DATA = "EMV data"  # the entry point is restarted only if the issuer sent some for the card
+ONLINE_RESPONSE_ANY = "any"  # it is restarted whatever came, and if nothing came
+
+
 @dataclass(frozen=True, slots=True)
 class UiRequest:
     """What lights, tones and text are asked to show."""
@@ -97,11 +101,11 @@ class Outcome:
 
     kind: OutcomeKind
     start: Start | None = None
-    online_response: str | None = None  # None: N/A, or "any", "EMV data"
+    online_response: str | None = None  # None: N/A, or ONLINE_RESPONSE_ANY, ONLINE_RESPONSE_EMV_DATA
     cvm: Cvm = Cvm.NOT_APPLICABLE
     ui_on_outcome: UiRequest | None = None
     ui_on_restart: UiRequest | None = None
-    alternate_interface: str | None = None  # "contact chip", "magnetic stripe"
+    alternate_interface: str | None = None  # "contact chip", "magnetic stripe", "both"
     receipt: bool = False
     field_off_hold_ms: int | None = None
     removal_timeout_ms: int = 0

@@ -33,7 +33,13 @@ def end_application(reason: str) -> Outcome:
     return Outcome(OutcomeKind.END_APPLICATION, ui_on_outcome=ui, reason=reason)
 
 
-def try_another_interface(reason: str, alternate: str = "contact chip") -> Outcome:
+def no_application_left(reason: str) -> Outcome:
+    """The entry point has nothing more to try; another card may be presented (EMV Book B, 3.3.2.7 and 3.3.3.5)."""
+    ui = UiRequest(MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
+    return Outcome(OutcomeKind.END_APPLICATION, ui_on_outcome=ui, reason=reason)
+
+
+def try_another_interface(reason: str, alternate: str | None = "contact chip") -> Outcome:
     """Not by contactless."""
     ui = UiRequest(MessageId.INSERT_OR_SWIPE, UiStatus.PROCESSING_ERROR)
     return Outcome(OutcomeKind.TRY_ANOTHER_INTERFACE, ui_on_outcome=ui, alternate_interface=alternate, reason=reason)

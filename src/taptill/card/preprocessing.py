@@ -7,6 +7,7 @@ Strategy: EMV Book B, 3.1.1, clause by clause; on top of it the way chosen throu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from taptill.card.bits import has_bit, with_bit, without_bit
@@ -40,24 +41,49 @@ class Prepared:
     ttq: bytes
 
 
+def prepare_all(combinations: Iterable[Combination], request: TapRequest) -> tuple[Prepared, ...]:
+    """Every combination that serves this type of transaction, in the reader's order (EMV Book A, 8.1.1.5)."""
+    return tuple(prepare(each, request) for each in _serving(combinations, request))
+
+
+def copy_all(combinations: Iterable[Combination], request: TapRequest) -> tuple[Prepared, ...]:
+    """Activation at Start B, without pre-processing: no indicators, the TTQ as it is configured (EMV Book B, 3.2.1.1;
+    EMV Book A, 8.1.1.6). What this sale must not offer is left out of it all the same."""
+    return tuple(
+        Prepared(each, Indicators(), _tightened(_claimable(each.ttq, request), request))
+        for each in _serving(combinations, request)
+    )
+
+
+def _serving(combinations: Iterable[Combination], request: TapRequest) -> Iterable[Combination]:
+    kind = request.transaction_type
+    return (each for each in combinations if each.transaction_types is None or kind in each.transaction_types)
+
+
 def prepare(combination: Combination, request: TapRequest) -> Prepared:
     """EMV Book B, 3.1.1.1 to 3.1.1.12."""
-    ttq = _fresh_ttq(combination.ttq, request.pin_pad)
+    ttq = _fresh(_claimable(combination.ttq, request))
     indicators = _indicators(combination, request, has_bit(ttq, TTQ_OFFLINE_ONLY))
     online = indicators.floor_limit_exceeded or indicators.status_check_requested
     online = online or (indicators.zero_amount and not combination.zero_amount_offline_allowed)
-    if online or not request.offline_allowed:
-        ttq = with_bit(ttq, TTQ_ONLINE_CRYPTOGRAM_REQUIRED)
+    ttq = with_bit(ttq, TTQ_ONLINE_CRYPTOGRAM_REQUIRED) if online else _tightened(ttq, request)
     if indicators.cvm_limit_exceeded:
         ttq = with_bit(ttq, TTQ_CVM_REQUIRED)
     return Prepared(combination, indicators, ttq)
 
 
-def _fresh_ttq(ttq: bytes, pin_pad: bool) -> bytes:
-    """EMV Book B, 3.1.1.2: the transient bits start at zero; online PIN is claimed only where a pad is."""
-    for place in (TTQ_ONLINE_CRYPTOGRAM_REQUIRED, TTQ_CVM_REQUIRED):
-        ttq = without_bit(ttq, place)
-    return ttq if pin_pad else without_bit(ttq, TTQ_ONLINE_PIN)
+def _fresh(ttq: bytes) -> bytes:
+    """EMV Book B, 3.1.1.2: the transient bits start at zero."""
+    return without_bit(without_bit(ttq, TTQ_ONLINE_CRYPTOGRAM_REQUIRED), TTQ_CVM_REQUIRED)
+
+
+def _claimable(ttq: bytes, request: TapRequest) -> bytes:
+    """Online PIN is claimed only where a pad is (DESIGN 5.11)."""
+    return ttq if request.pin_pad else without_bit(ttq, TTQ_ONLINE_PIN)
+
+
+def _tightened(ttq: bytes, request: TapRequest) -> bytes:
+    return ttq if request.offline_allowed else with_bit(ttq, TTQ_ONLINE_CRYPTOGRAM_REQUIRED)
 
 
 def _indicators(combination: Combination, request: TapRequest, offline_only: bool) -> Indicators:

@@ -7,11 +7,13 @@ RID, because many cards leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from taptill.card.apdu import CommandApdu
 from taptill.card.ca_keys import RID_OCTETS
+from taptill.card.dol import MalformedDol, iterate_dol
+from taptill.card.parameters import Combination
 from taptill.card.preprocessing import Prepared
 from taptill.card.tlv import Tlv, find, find_all
 
@@ -30,9 +32,15 @@ DEFAULT_KERNELS = {
     bytes.fromhex("A000000324"): 6,
     bytes.fromhex("A000000333"): 7,
 }
+VISA_KERNEL = 3
+VISA_LEGACY_KERNEL = 1
+VISA_RID = bytes.fromhex("A000000003")
 KERNEL_NAMES = {2: "Mastercard", 3: "Visa", 4: "American Express", 5: "JCB", 6: "Discover", 7: "UnionPay"}
 
+KERNEL_IDENTIFIER_MAX = 8
+
 _LOWEST_PRIORITY = 16
+_PDOL, _TTQ = 0x9F38, 0x9F66
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +82,37 @@ def directory_entries(fci: Iterable[Tlv]) -> tuple[DirectoryEntry, ...]:
 
 
 def candidates(entries: Sequence[DirectoryEntry], prepared: Iterable[Prepared]) -> tuple[Candidate, ...]:
-    """Every match of an entry and an allowed combination, highest priority first, then in the card's order; where
-    several kernels serve one entry, the lowest kernel number (EMV Book B leaves this open)."""
+    """Every match of an entry and an allowed combination, highest priority first, then in the card's order (EMV Book B,
+    3.3.3.2). Where several combinations serve one entry, Book B lets the reader take any: the one configured first."""
     matches = [
         Candidate(entry, each)
         for each in prepared
         for entry in entries
-        if not each.indicators.application_not_allowed and _matches(entry, each)
+        if not each.indicators.application_not_allowed and matches_entry(entry, each.combination)
     ]
-    return tuple(sorted(matches, key=_rank))
+    return tuple(sorted(matches, key=lambda each: (each.entry.priority, each.entry.order)))
 
 
-def _rank(candidate: Candidate) -> tuple[int, int, int]:
-    entry = candidate.entry
-    return entry.priority, entry.order, candidate.prepared.combination.kernel_id
+def with_legacy_kernel(candidate: Candidate, fci: Mapping[int, bytes]) -> Candidate:
+    """EMV Book B, 3.3.3.6: a Visa card that cannot be told the TTQ is one for Kernel 1."""
+    combination = candidate.prepared.combination
+    visa = candidate.entry.adf_name.startswith(VISA_RID) and combination.kernel_id == VISA_KERNEL
+    if not visa or _asks_for(_TTQ, fci.get(_PDOL, b"")):
+        return candidate
+    legacy = replace(combination, kernel_id=VISA_LEGACY_KERNEL)
+    return replace(candidate, prepared=replace(candidate.prepared, combination=legacy))
 
 
-def _matches(entry: DirectoryEntry, prepared: Prepared) -> bool:
-    combination = prepared.combination
+def _asks_for(tag: int, dol: bytes) -> bool:
+    """A list that breaks asks for what stands before the break."""
+    try:
+        return any(entry.tag == tag for entry in iterate_dol(dol, "PDOL"))
+    except MalformedDol:
+        return False
+
+
+def matches_entry(entry: DirectoryEntry, combination: Combination) -> bool:
+    """EMV Book B, 3.3.2.5, B and D: full or partial match of the name, and the kernel asked for."""
     same = entry.adf_name == combination.aid
     partial = combination.partial_match and entry.adf_name.startswith(combination.aid)
     return (same or partial) and entry.kernel_id in (ANY_KERNEL, combination.kernel_id)
@@ -115,6 +136,8 @@ def requested_kernel(identifier: bytes | None, adf_name: bytes) -> int | None:
     be skipped."""
     if not identifier:
         return DEFAULT_KERNELS.get(adf_name[:RID_OCTETS], ANY_KERNEL)
+    if len(identifier) > KERNEL_IDENTIFIER_MAX:
+        return None
     if identifier[0] & 0x80 == 0:
         return identifier[0]
     if len(identifier) < 3 or identifier[0] & 0x3F == 0:

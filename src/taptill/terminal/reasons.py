@@ -35,6 +35,12 @@ _ASKING = ("请勿重复支付，结果马上揭晓", "do not pay again, the res
 _NO_PAYMENTS = Texts("终端暂停收款，未扣款", "no payments here for now, nothing was charged")
 _BAD_DATA = _same("卡片数据异常", "the card's data make no sense", *_ANOTHER_WAY)
 _NOT_GENUINE = _same("卡片真伪校验未通过", "the card could not be proven genuine", *_ANOTHER_WAY)
+_NOT_TAKEN = _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY)
+
+
+def _not_built_in(scheme_zh: str, scheme_en: str) -> Reason:
+    return _same(f"本终端不支持{scheme_zh}", f"{scheme_en} is not taken here", *_ANOTHER_WAY)
+
 
 REASONS: dict[str, Reason] = {
     "cancelled": _same("已取消", "cancelled", "如需付款请重新输入金额", "enter the amount again to pay"),
@@ -148,8 +154,14 @@ REASONS: dict[str, Reason] = {
     "no-pin-pad": _same(
         "本终端不支持密码", "this terminal has no PIN", "请用手机支付、扫码或现金", "use a phone, QR or cash"
     ),
-    "no-kernel": _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY),
-    "scheme-not-accepted": _same("本终端不支持此卡种", "this kind of card is not taken here", *_ANOTHER_WAY),
+    "no-kernel": _NOT_TAKEN,
+    "no-kernel: Visa": _not_built_in("Visa", "Visa"),
+    "no-kernel: Mastercard": _not_built_in("万事达卡", "Mastercard"),
+    "no-kernel: American Express": _not_built_in("美国运通卡", "American Express"),
+    "no-kernel: JCB": _not_built_in("JCB 卡", "JCB"),
+    "no-kernel: Discover": _not_built_in("发现卡 (Discover)", "Discover"),
+    "no-kernel: UnionPay": _not_built_in("银联卡", "UnionPay"),
+    "scheme-not-accepted": _NOT_TAKEN,
     "no-payment-application": _same("卡片没有支付应用", "no payment application on the card", *_ANOTHER_WAY),
     "application-malformed": _BAD_DATA,
     "card-data-malformed": _BAD_DATA,
@@ -158,6 +170,7 @@ REASONS: dict[str, Reason] = {
     "pdol-without-ttq": _BAD_DATA,
     "no-cryptogram": _BAD_DATA,
     "too-many-commands": _BAD_DATA,
+    "too-many-presentations": _same("多次出示仍未成功", "too many attempts with this card", *_ANOTHER_WAY),
     "amount-not-allowed": _same(
         "金额超出本终端限额", "the amount is not allowed here", "请分次付款或用其它方式", "split it or pay another way"
     ),
@@ -185,8 +198,8 @@ _UNNAMED = _same("交易未完成", "the payment was not completed", *_ANOTHER_W
 
 
 def explain_reason(code: str, profile: Profile) -> Reason:
-    """`code` as journaled, e.g. "51" or "silent: timeout"."""
-    reason = REASONS.get(code.partition(":")[0])
+    """`code` as journaled, e.g. "51" or "silent: timeout"; a few details have words of their own."""
+    reason = REASONS.get(code) or REASONS.get(code.partition(":")[0])
     if reason is not None:
         return reason
     if len(code) == HOST_CODE_CHARACTERS:
