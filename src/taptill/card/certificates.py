@@ -3,7 +3,7 @@
 Comes in: what a card presents, and the key above it. Goes out: the next public key, the signed content, or `Refused`.
 Strategy: a forged or expired certificate is an ordinary answer, so it is a value with a stable reason, never an
 exception. The hash is checked before the fields, and the date last, so that an expired certificate is told from a wrong
-one.
+one. A remainder or padding that nobody needs does no harm: the hash covers it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ _SHA1 = 0x01
 _RSA = 0x01
 _ISSUER_FORMAT, _STATIC_FORMAT, _ICC_FORMAT, _DYNAMIC_FORMAT = 0x02, 0x03, 0x04, 0x05
 _ISSUER_OVERHEAD, _ICC_OVERHEAD = 36, 42  # EMV Book 2, Tables 6 and 14: everything in a certificate but the key
+_EXPONENTS = (3, 65537)  # EMV Book 2, Annex B2.1
+_KEY_OCTETS_MAX = 248  # EMV Book 2, Annex B2.1
+_ISSUER_IDENTIFIER_DIGITS = range(3, 9)
+_DYNAMIC_OVERHEAD = 25  # EMV Book 2, Table 15: everything in a signature but the ICC dynamic data and its padding
+_DYNAMIC_NUMBER_OCTETS = range(2, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,22 @@ def recover(signature: bytes, key: RsaPublicKey) -> bytes | None:
 
 
 def recover_issuer_key(
-    presented: PresentedCertificate, ca_key: RsaPublicKey, pan: str, date_yymmdd: str
+    presented: PresentedCertificate,
+    ca_key: RsaPublicKey,
+    pan: str,
+    date_yymmdd: str,
+    revoked: frozenset[bytes] = frozenset(),
 ) -> RsaPublicKey | Refused:
-    """EMV Book 2, 6.3: the issuer's key out of its certificate. `pan` is digits without padding."""
+    """EMV Book 2, 6.3: the issuer's key out of its certificate. `pan` is digits without padding; `revoked` are the
+    serial numbers its CA key no longer stands for."""
     key = _recover_key(presented, ca_key, _ISSUER_FORMAT, _ISSUER_OVERHEAD, b"")
     if not isinstance(key, _CertifiedKey):
         return Refused(f"issuer-certificate-{key}")
     identifier = key.block[2:6].hex().upper().rstrip("F")
-    if not pan.startswith(identifier) or len(identifier) < 3:
+    if not pan.startswith(identifier) or len(identifier) not in _ISSUER_IDENTIFIER_DIGITS:
         return Refused("issuer-certificate-not-of-this-card")
+    if key.block[8:11] in revoked:
+        return Refused("issuer-certificate-revoked")
     if _expired(key.block[6:8], date_yymmdd):
         return Refused("issuer-certificate-expired")
     return key.key
@@ -86,21 +98,23 @@ def recover_icc_key(
 
 def verify_static(signature: bytes, issuer_key: RsaPublicKey, static_data: bytes) -> bytes | Refused:
     """EMV Book 2, 5.4: the data authentication code (9F45) of a good SSAD (93)."""
-    block = recover(signature, issuer_key)
-    if block is None or block[1] != _STATIC_FORMAT:
-        return Refused("signature-wrong")
-    return block[3:5] if _hash_holds(block, static_data) else Refused("signature-wrong")
+    block = _signed_block(signature, issuer_key, _STATIC_FORMAT, static_data)
+    return block if isinstance(block, Refused) else block[3:5]
 
 
 def verify_dynamic(signature: bytes, icc_key: RsaPublicKey, terminal_data: bytes) -> bytes | Refused:
     """EMV Book 2, 6.5.2 and 6.6.2: the ICC dynamic data of a good SDAD (9F4B)."""
-    block = recover(signature, icc_key)
-    if block is None or block[1] != _DYNAMIC_FORMAT:
-        return Refused("signature-wrong")
+    block = _signed_block(signature, icc_key, _DYNAMIC_FORMAT, terminal_data)
+    if isinstance(block, Refused):
+        return block
     length = block[3]
-    if length > len(block) - 25 or not _hash_holds(block, terminal_data):
-        return Refused("signature-wrong")
-    return block[4 : 4 + length]
+    return block[4 : 4 + length] if length <= len(block) - _DYNAMIC_OVERHEAD else Refused("signature-wrong")
+
+
+def dynamic_number(dynamic: bytes) -> bytes | None:
+    """The ICC dynamic number (9F4C) that opens the ICC dynamic data: its length, then two to eight octets."""
+    length = dynamic[0] if dynamic else 0
+    return dynamic[1 : 1 + length] if length in _DYNAMIC_NUMBER_OCTETS and length < len(dynamic) else None
 
 
 def emv_hash(octets: bytes) -> bytes:
@@ -123,16 +137,26 @@ def _recover_key(
         return "wrong"
     key_at = overhead - 1 - HASH_OCTETS  # the key stands before hash and trailer, behind four octets that describe it
     hash_algorithm, key_algorithm, key_octets, exponent_octets = block[key_at - 4 : key_at]
-    if hash_algorithm != _SHA1 or key_algorithm != _RSA:
+    if hash_algorithm != _SHA1:
         return "algorithm-unknown"
     if not _hash_holds(block, presented.remainder + presented.exponent + covered):
         return "wrong"
+    if key_algorithm != _RSA or int.from_bytes(presented.exponent, "big") not in _EXPONENTS:
+        return "algorithm-unknown"
     room = len(block) - overhead
     leftmost = block[key_at : key_at + room]
     modulus = leftmost[:key_octets] if key_octets <= room else leftmost + presented.remainder
-    if len(modulus) != key_octets or len(presented.exponent) != exponent_octets:
+    if len(modulus) != key_octets or len(presented.exponent) != exponent_octets or key_octets > _KEY_OCTETS_MAX:
         return "incomplete"
     return _CertifiedKey(RsaPublicKey(modulus, presented.exponent), block)
+
+
+def _signed_block(signature: bytes, key: RsaPublicKey, form: int, covered: bytes) -> bytes | Refused:
+    """The steps SSAD and SDAD share: header and trailer, format, hash algorithm, hash."""
+    block = recover(signature, key)
+    if block is None or len(block) < _DYNAMIC_OVERHEAD or block[1] != form or not _hash_holds(block, covered):
+        return Refused("signature-wrong")
+    return block if block[2] == _SHA1 else Refused("signature-algorithm-unknown")
 
 
 def _hash_holds(block: bytes, behind: bytes) -> bool:

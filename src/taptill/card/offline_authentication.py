@@ -1,7 +1,7 @@
 """Offline data authentication: is this card, and is what it said, its issuer's (EMV Book 2, 5 and 6).
 
 Comes in: what the card gave (`Evidence`), the CA keys and the data a signature covers. Goes out: an `Oda` with method,
-verdict and a stable reason.
+verdict, a stable reason, and the data objects that only a signature says (9F4C, 9F45, the 9F26 of CDA).
 Strategy: one chain, CA key to issuer key to card key, serves every method; a method only says what its signature
 covers. Nothing depends on the scheme but the RID that picks the CA key.
 """
@@ -19,16 +19,19 @@ from taptill.card.certificates import (
     Refused,
     RsaPublicKey,
     century_year,
+    dynamic_number,
     emv_hash,
     recover_icc_key,
     recover_issuer_key,
     verify_dynamic,
     verify_static,
 )
+from taptill.card.dol import MalformedDol, parse_dol
 from taptill.card.outcome import Oda, OdaMethod, OdaVerdict
 from taptill.card.tlv import MalformedTlv, Tlv, encode_tlvs, parse_tlv
 
 RECORD_TEMPLATE = 0x70
+DEFAULT_DDOL = bytes.fromhex("9F3704")  # EMV Book 3, 10.3: for a card without a DDOL (9F49) of its own
 SFI_WITHOUT_TEMPLATE_MAX = 10  # EMV Book 3, 10.3: records of SFI 1 to 10 count without their template
 
 _FDDA_V01 = 0x01
@@ -90,34 +93,47 @@ def authenticate_static(evidence: Evidence, ca_keys: CaKeyStore) -> Oda:
     """SDA (EMV Book 2, 5): the card's data is its issuer's; says nothing about the card."""
     ca_key, issuer = issuer_key_of(evidence, ca_keys)
     signature = evidence.data.get(0x93)
-    result: object = issuer
     if signature is None:
-        result = Refused("data-missing-93")
-    elif not isinstance(evidence.static_data, bytes):
-        result = evidence.static_data
-    elif isinstance(issuer, RsaPublicKey):
-        result = verify_static(signature, issuer, evidence.static_data)
-    return _oda(OdaMethod.SDA, result, ca_key)
+        return _failed(OdaMethod.SDA, Refused("data-missing-93"), ca_key)
+    if isinstance(issuer, Refused):
+        return _failed(OdaMethod.SDA, issuer, ca_key)
+    if isinstance(evidence.static_data, Refused):
+        return _failed(OdaMethod.SDA, evidence.static_data, ca_key)
+    code = verify_static(signature, issuer, evidence.static_data)
+    if isinstance(code, Refused):
+        return _failed(OdaMethod.SDA, code, ca_key)
+    return _passed(OdaMethod.SDA, {0x9F45: code}, ca_key)
 
 
 def authenticate_dynamic(evidence: Evidence, ca_keys: CaKeyStore, ddol_values: bytes, signature: bytes) -> Oda:
-    """DDA (EMV Book 2, 6.5): the card signed the terminal's unpredictable number."""
+    """DDA (EMV Book 2, 6.5): the card signed the terminal's unpredictable number, which its DDOL has to ask for."""
     ca_key, icc = card_key(evidence, ca_keys)
-    result = verify_dynamic(signature, icc, ddol_values) if isinstance(icc, RsaPublicKey) else icc
-    return _oda(OdaMethod.DDA, result, ca_key)
+    if isinstance(icc, RsaPublicKey) and not _asks_for_unpredictable_number(evidence.data.get(0x9F49, DEFAULT_DDOL)):
+        icc = Refused("ddol-without-unpredictable-number")
+    dynamic = verify_dynamic(signature, icc, ddol_values) if isinstance(icc, RsaPublicKey) else icc
+    return _of_dynamic(OdaMethod.DDA, dynamic, ca_key)
+
+
+def _asks_for_unpredictable_number(ddol: bytes) -> bool:
+    """EMV Book 2, 6.5.1."""
+    try:
+        return any(entry.tag == 0x9F37 for entry in parse_dol(ddol, "DDOL"))
+    except MalformedDol:
+        return False
 
 
 def authenticate_fast(evidence: Evidence, ca_keys: CaKeyStore, sent: Mapping[int, bytes]) -> Oda:
     """fDDA (EMV Book C-3, Annex C; PBOC 3.0 part 12): the signature came with GPO and covers what GPO sent."""
     ca_key, icc = card_key(evidence, ca_keys)
     signature = evidence.data.get(0x9F4B)
-    result: object = icc
+    covered = fast_terminal_data(sent, evidence.data.get(0x9F69, b""))
     if signature is None:
-        result = Refused("data-missing-9F4B")
-    elif isinstance(icc, RsaPublicKey):
-        covered = fast_terminal_data(sent, evidence.data.get(0x9F69, b""))
-        result = verify_dynamic(signature, icc, covered) if isinstance(covered, bytes) else covered
-    return _oda(OdaMethod.FDDA, result, ca_key)
+        return _failed(OdaMethod.FDDA, Refused("data-missing-9F4B"), ca_key)
+    if isinstance(icc, Refused):
+        return _failed(OdaMethod.FDDA, icc, ca_key)
+    if isinstance(covered, Refused):
+        return _failed(OdaMethod.FDDA, covered, ca_key)
+    return _of_dynamic(OdaMethod.FDDA, verify_dynamic(signature, icc, covered), ca_key)
 
 
 def fast_terminal_data(sent: Mapping[int, bytes], card_related: bytes) -> bytes | Refused:
@@ -135,13 +151,13 @@ def authenticate_combined(evidence: Evidence, ca_keys: CaKeyStore, combined: Com
     """CDA (EMV Book 2, 6.6): the signature covers the cryptogram and the hash of all that was exchanged."""
     ca_key, icc = card_key(evidence, ca_keys)
     signature = next((tlv.value for tlv in combined.response if tlv.tag == 0x9F4B), None)
-    result: object = icc
     if signature is None:
-        result = Refused("data-missing-9F4B")
-    elif isinstance(icc, RsaPublicKey):
-        dynamic = verify_dynamic(signature, icc, combined.unpredictable_number)
-        result = _judge_combined(dynamic, combined) if isinstance(dynamic, bytes) else dynamic
-    return _oda(OdaMethod.CDA, result, ca_key)
+        return _failed(OdaMethod.CDA, Refused("data-missing-9F4B"), ca_key)
+    if isinstance(icc, Refused):
+        return _failed(OdaMethod.CDA, icc, ca_key)
+    dynamic = verify_dynamic(signature, icc, combined.unpredictable_number)
+    judged = dynamic if isinstance(dynamic, Refused) else _judge_combined(dynamic, combined)
+    return _of_dynamic(OdaMethod.CDA, judged, ca_key)
 
 
 def combined_cryptogram(dynamic: bytes) -> bytes | None:
@@ -197,7 +213,8 @@ def issuer_key_of(evidence: Evidence, ca_keys: CaKeyStore) -> tuple[CaKey | None
     if isinstance(presented, Refused):
         return ca_key, presented
     above = RsaPublicKey(ca_key.modulus, ca_key.exponent)
-    return ca_key, recover_issuer_key(presented, above, evidence.pan, evidence.date_yymmdd)
+    revoked = ca_keys.revoked.under(ca_key.rid, ca_key.index)
+    return ca_key, recover_issuer_key(presented, above, evidence.pan, evidence.date_yymmdd, revoked)
 
 
 def _presented(
@@ -215,8 +232,18 @@ def _past(expiry_yymmdd: str, date_yymmdd: str) -> bool:
     return (century_year(expiry_yymmdd[:2]), expiry_yymmdd[2:]) < (century_year(date_yymmdd[:2]), date_yymmdd[2:])
 
 
-def _oda(method: OdaMethod, result: object, ca_key: CaKey | None) -> Oda:
-    test_key = ca_key is not None and ca_key.test
-    if isinstance(result, Refused):
-        return Oda(method, OdaVerdict.FAILED, result.reason, test_key)
-    return Oda(method, OdaVerdict.PASSED, "", test_key)
+def _of_dynamic(method: OdaMethod, dynamic: bytes | Refused, ca_key: CaKey | None) -> Oda:
+    """What a good signature says beside being good: the ICC dynamic number, and with CDA the cryptogram."""
+    if isinstance(dynamic, Refused):
+        return _failed(method, dynamic, ca_key)
+    cryptogram = combined_cryptogram(dynamic) if method is OdaMethod.CDA else None
+    found = ((0x9F4C, dynamic_number(dynamic)), (0x9F26, cryptogram))
+    return _passed(method, {tag: value for tag, value in found if value is not None}, ca_key)
+
+
+def _passed(method: OdaMethod, signed_data: Mapping[int, bytes], ca_key: CaKey | None) -> Oda:
+    return Oda(method, OdaVerdict.PASSED, "", ca_key is not None and ca_key.test, signed_data)
+
+
+def _failed(method: OdaMethod, why: Refused, ca_key: CaKey | None) -> Oda:
+    return Oda(method, OdaVerdict.FAILED, why.reason, ca_key is not None and ca_key.test)

@@ -142,6 +142,7 @@ class Oda:
     verdict: OdaVerdict = OdaVerdict.NOT_PERFORMED
     reason: str = ""
     test_key: bool = False  # the CA key is a test key: the receipt has to say so
+    signed_data: Mapping[int, bytes] = field(default_factory=dict, compare=False)  # what only a signature says: 9F4C
 
 
 @dataclass(frozen=True, slots=True)
