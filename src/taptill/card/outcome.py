@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from taptill.card.sensitive import SensitiveBytes
+from taptill.card.torn import TornRecord
 
 
 class OutcomeKind(Enum):
@@ -169,3 +170,5 @@ class CardRead:
     tvr: bytes = bytes(5)
     tsi: bytes = bytes(2)
     cryptogram_type: CryptogramType | None = None
+    torn_record: TornRecord | None = None  # to be kept for the next presentation of this card (EMV Book C-2, 3.7)
+    recovered: bool = False  # the cryptogram is that of a torn record: the card made it in an earlier presentation

@@ -10,6 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taptill.amount.money import Money
+from taptill.card.torn import TornRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeLimits:
+    """The limits of a combination for cards whose application program identifier (9F5A) begins so; None: no check."""
+
+    programme_id: bytes
+    transaction_limit_minor: int | None = None
+    floor_limit_minor: int | None = None
+    cvm_limit_minor: int | None = None
+    zero_amount_allowed: bool = False
+    zero_amount_offline_allowed: bool = False
+    status_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,7 @@ class Combination:
     transaction_types: frozenset[int] | None = None  # values of 9C it serves; None: all
     small_amount_limit_minor: int | None = None  # up to here a domestic tap needs no CVM (小额免密免签)
     kernel_data: Mapping[int, bytes] = field(default_factory=dict)  # configured data objects, over the kernel's own
+    programme_limits: tuple[ProgrammeLimits, ...] = ()  # dynamic reader limits (kernel C-3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +72,7 @@ class TapRequest:
     )
     sequence_counter: int = 0  # 9F41, eight digits
     exceptions: frozenset[bytes] = frozenset()  # SHA-256 of the PAN digits of cards to refuse offline
+    # Unpredictable numbers for relay resistance, four bytes each: one per attempt, drawn for this tap, told to nobody
+    # before (EMV Book C-2, S3.61 and SR1.23). Without any the protocol is not run.
+    fresh_numbers: tuple[bytes, ...] = ()
+    torn_records: tuple[TornRecord, ...] = ()  # of earlier presentations of this sale, none past its lifetime

@@ -41,7 +41,8 @@ TVR_SCRIPT_FAILED_BEFORE = (4, 0x20)
 TVR_SCRIPT_FAILED_AFTER = (4, 0x10)
 TVR_RELAY_THRESHOLD_EXCEEDED = (4, 0x08)  # EMV Book C-2, A.1.190
 TVR_RELAY_TIMES_EXCEEDED = (4, 0x04)
-TVR_RELAY_PERFORMED = (4, 0x02)  # with 01: "relay resistance performed" is a two-bit field, 10
+TVR_RELAY_PERFORMED = (4, 0x02)  # a two-bit field: 00 not supported, 01 not performed, 10 performed
+TVR_RELAY_NOT_PERFORMED = (4, 0x01)
 
 TSI_ODA_PERFORMED = (0, 0x80)
 TSI_CVM_PERFORMED = (0, 0x40)

@@ -1,0 +1,54 @@
+"""Everything the card has to say before it is asked for a cryptogram (EMV Book C-2, states 4 and 5).
+
+Comes in: the transaction with its AFL. Goes out: None to go on, or the outcome that ends the tap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
+from taptill.card.certificates import Refused
+from taptill.card.kernels.c2.options import active_afl
+from taptill.card.kernels.c2.transaction import Mode, State, Transaction
+from taptill.card.outcomes import end_application
+from taptill.card.records import collect, read_records
+from taptill.card.tlv import MalformedTlv, find, parse_tlv
+
+GET_DATA_MAX = 16  # data objects a terminal may have read in one tap; more only cost the card's time in the field
+
+
+def read_emv_data(here: Transaction) -> State:
+    """S3R1 and states 4 and 5: what the terminal asked for by GET DATA, then the records. Raises MalformedTlv."""
+    for _ in range(GET_DATA_MAX):
+        tag = here.exchange.next_card_tag()
+        if tag is None:
+            break
+        value = yield from get_data(tag)
+        here.exchange.tell(here.card, {tag: value or b""})
+    return (yield from read_data(here, Mode.EMV))
+
+
+def read_data(here: Transaction, mode: Mode) -> State:
+    """The records of a mode, into the transaction. Raises MalformedTlv."""
+    records = yield from read_records(active_afl(here, mode))
+    if isinstance(records, Refused):
+        return end_application(records.reason)
+    found = collect(here.options, records.tlvs)
+    if isinstance(found, Refused):
+        return end_application(found.reason)
+    here.card.update(found)
+    here.authenticated = records.authenticated
+    here.exchange.tell(here.card)
+    return None
+
+
+def get_data(tag: int) -> Generator[CommandApdu, ResponseApdu, bytes | None]:
+    """GET DATA (EMV Book 3, 6.5.7); None when the card does not say."""
+    response = yield CommandApdu(0x80, 0xCA, tag >> 8, tag & 0xFF, b"", 0, f"GET DATA {tag:X}")
+    if response.sw != SW_OK:
+        return None
+    try:
+        return find(parse_tlv(response.data, f"GET DATA {tag:X}"), tag)
+    except MalformedTlv:
+        return None

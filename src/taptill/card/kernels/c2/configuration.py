@@ -1,0 +1,155 @@
+"""What a C-2 reader is set to: the book's configuration data objects (EMV Book C-2, Annex A.1 and Table 4.x).
+
+Comes in: a combination and the sale. Goes out: a `Configuration`, by tag, with names for what the kernel asks of it.
+Strategy: the book's default values, over them `Combination.kernel_data`, over them the combination's named limits. Two
+things differ from the book's defaults: mag-stripe mode is off, and a transaction limit nobody set is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from taptill.card.bits import has_bit, without_bit
+from taptill.card.kernels.c2 import tags
+from taptill.card.parameters import Combination, TapRequest
+from taptill.card.terminal_data import digits
+from taptill.errors import ConfigError
+
+AMOUNT_OCTETS = 6
+NO_LIMIT = bytes.fromhex("999999999999")
+
+_NO_MAG_STRIPE, _NO_EMV = (0, 0x80), (0, 0x40)  # DF811B
+_ON_DEVICE_CVM, _RELAY_RESISTANCE = (0, 0x20), (0, 0x10)
+_COMBINED_AUTHENTICATION = (0, 0x08)  # DF811F, third octet of 9F33
+_CONTACT_CHIP = (0, 0x40)  # DF8117, first octet of 9F33
+_ONLINE_PIN = (0, 0x40)  # DF8118 and DF8119, second octet of 9F33
+
+# EMV Book C-2, A.1: default values. DF8131: mask, value, message, status of each entry.
+DEFAULTS: Mapping[int, bytes] = MappingProxyType(
+    {
+        0x9F40: bytes(5),
+        0x9F09: bytes.fromhex("0002"),
+        tags.MAG_STRIPE_VERSION: bytes.fromhex("0001"),
+        tags.MOBILE_SUPPORT: b"\x01",
+        tags.CARD_DATA_INPUT_CAPABILITY: b"\x00",
+        tags.CVM_CAPABILITY_REQUIRED: b"\x00",
+        tags.CVM_CAPABILITY_NOT_REQUIRED: b"\x00",
+        tags.DEFAULT_UDOL: bytes.fromhex("9F6A04"),
+        tags.KERNEL_CONFIGURATION: b"\x80",
+        tags.TORN_LIFETIME: bytes.fromhex("012C"),
+        tags.TORN_RECORDS_MAX: b"\x00",
+        tags.MAG_STRIPE_CVM_REQUIRED: b"\xf0",
+        tags.MAG_STRIPE_CVM_NOT_REQUIRED: b"\xf0",
+        tags.SECURITY_CAPABILITY: b"\x00",
+        tags.TAC_DEFAULT: bytes.fromhex("840000000C"),
+        tags.TAC_DENIAL: bytes.fromhex("840000000C"),
+        tags.TAC_ONLINE: bytes.fromhex("840000000C"),
+        tags.FLOOR_LIMIT: bytes(AMOUNT_OCTETS),
+        tags.TRANSACTION_LIMIT: NO_LIMIT,
+        tags.TRANSACTION_LIMIT_ON_DEVICE: NO_LIMIT,
+        tags.CVM_LIMIT: bytes(AMOUNT_OCTETS),
+        tags.TIME_OUT: bytes.fromhex("01F4"),
+        tags.MESSAGE_HOLD_TIME: bytes.fromhex("000013"),
+        tags.PHONE_MESSAGES: bytes.fromhex(
+            "0000010000012000 0008000008002000 0004000004002000 0001000001002000 0002000002002000 0000000000000700"
+        ),
+        tags.RELAY_GRACE_MIN: bytes.fromhex("0014"),
+        tags.RELAY_GRACE_MAX: bytes.fromhex("0032"),
+        tags.RELAY_EXPECTED_COMMAND: bytes.fromhex("0012"),
+        tags.RELAY_EXPECTED_RESPONSE: bytes.fromhex("0018"),
+        tags.RELAY_ACCURACY: bytes.fromhex("012C"),
+        tags.RELAY_MISMATCH: b"\x32",
+    }
+)
+_ANY_LENGTH = frozenset({tags.DEFAULT_UDOL, tags.PHONE_MESSAGES})
+_AMOUNTS = (tags.FLOOR_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE, tags.CVM_LIMIT)
+PHONE_MESSAGE_OCTETS = 8
+_PUBLIC_TAGS_MAX = 0xFFFF  # DF81xx and DF83xx have three octets
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Every configured data object by tag."""
+
+    values: Mapping[int, bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, combination: Combination, request: TapRequest) -> Configuration:
+        """Raises ConfigError for a data object of the wrong length, or an amount that is no number."""
+        values = dict(DEFAULTS)
+        values |= {tag: value for tag, value in combination.kernel_data.items() if value or tag not in DEFAULTS}
+        values |= _named(combination)
+        values.setdefault(0x9F35, bytes([request.terminal_type]))
+        if not request.pin_pad:  # DESIGN 5.11
+            for tag in (tags.CVM_CAPABILITY_REQUIRED, tags.CVM_CAPABILITY_NOT_REQUIRED):
+                values[tag] = without_bit(values[tag], _ONLINE_PIN)
+        _check(values)
+        return cls(MappingProxyType(values))
+
+    def number(self, tag: int) -> int:
+        """A binary number."""
+        return int.from_bytes(self.values[tag], "big")
+
+    def amount_minor(self, tag: int) -> int:
+        """An amount, n12."""
+        return int(self.values[tag].hex())
+
+    @property
+    def mag_stripe(self) -> bool:
+        return not has_bit(self.values[tags.KERNEL_CONFIGURATION], _NO_MAG_STRIPE)
+
+    @property
+    def emv(self) -> bool:
+        return not has_bit(self.values[tags.KERNEL_CONFIGURATION], _NO_EMV)
+
+    @property
+    def on_device_verification(self) -> bool:
+        return has_bit(self.values[tags.KERNEL_CONFIGURATION], _ON_DEVICE_CVM)
+
+    @property
+    def relay_resistance(self) -> bool:
+        return has_bit(self.values[tags.KERNEL_CONFIGURATION], _RELAY_RESISTANCE)
+
+    @property
+    def combined_authentication(self) -> bool:
+        return has_bit(self.values[tags.SECURITY_CAPABILITY], _COMBINED_AUTHENTICATION)
+
+    @property
+    def contact_chip(self) -> bool:
+        return has_bit(self.values[tags.CARD_DATA_INPUT_CAPABILITY], _CONTACT_CHIP)
+
+    def capabilities(self, cvm: bytes = b"\x00") -> bytes:
+        """9F33. Its second octet is settled only when the amount meets the CVM limit (S456.32 and S456.33)."""
+        return self.values[tags.CARD_DATA_INPUT_CAPABILITY] + cvm + self.values[tags.SECURITY_CAPABILITY]
+
+    def for_card(self) -> dict[int, bytes]:
+        """What a card's data object lists may ask for: everything but the kernel's private data objects."""
+        return {tag: value for tag, value in self.values.items() if value and tag <= _PUBLIC_TAGS_MAX}
+
+
+def _named(combination: Combination) -> dict[int, bytes]:
+    limits = {
+        tags.FLOOR_LIMIT: combination.floor_limit_minor,
+        tags.TRANSACTION_LIMIT: combination.transaction_limit_minor,
+        tags.TRANSACTION_LIMIT_ON_DEVICE: combination.transaction_limit_minor,
+        tags.CVM_LIMIT: combination.cvm_limit_minor,
+    }
+    named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits.items() if limit is not None}
+    if combination.application_version:
+        named[0x9F09] = combination.application_version
+    return named
+
+
+def _check(values: Mapping[int, bytes]) -> None:
+    for tag, default in DEFAULTS.items():
+        value = values[tag]
+        right = len(value) == len(default) or tag in _ANY_LENGTH
+        if tag == tags.PHONE_MESSAGES:
+            right = len(value) % PHONE_MESSAGE_OCTETS == 0
+        if not right or (tag in _AMOUNTS and not value.hex().isdigit()):
+            where = f"kernel_data {tag:X}"
+            raise ConfigError(
+                f"{value.hex().upper()} is not of its form", where=where, next_step="see EMV Book C-2, A.1"
+            )

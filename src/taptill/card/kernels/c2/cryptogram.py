@@ -1,0 +1,130 @@
+"""GENERATE AC, and RECOVER AC for a card that left before its answer (EMV Book C-2, states 9, 10 and 11; 3.7).
+
+Comes in: the transaction, decided. Goes out: None with the card's answer in it, or the outcome that ends the tap.
+Strategy: a torn record is used only for the same card and the same sale, so that no cryptogram of another amount is
+ever taken for this one's (DESIGN 5.12). Whoever keeps the records learns from the `CardRead` what to keep.
+"""
+
+from __future__ import annotations
+
+from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
+from taptill.card.certificates import Refused
+from taptill.card.kernels.c2 import tags
+from taptill.card.kernels.c2.transaction import State, Transaction
+from taptill.card.outcome import CryptogramType, Outcome
+from taptill.card.outcomes import end_application, try_again
+from taptill.card.payment_data import FORMAT_1, FORMAT_2, cryptogram_type
+from taptill.card.reader import CardLost
+from taptill.card.records import collect
+from taptill.card.tlv import Tlv, parse_tlv
+from taptill.card.torn import TornRecord, torn_card
+
+_SAME_SALE = (0x9F02, 0x9F03, 0x5F2A, 0x9C, 0x9F1A)
+_FORMAT_1_OCTETS = range(11, 44)  # EMV Book C-2, 5.4: CID, ATC, AC and up to 32 of issuer application data
+
+# S9.23: what a card may answer to what was asked.
+_ALLOWED = {
+    CryptogramType.TC: (CryptogramType.TC, CryptogramType.ARQC, CryptogramType.AAC),
+    CryptogramType.ARQC: (CryptogramType.ARQC, CryptogramType.AAC),
+    CryptogramType.AAC: (CryptogramType.AAC,),
+}
+
+
+def get_cryptogram(here: Transaction) -> State:
+    """S456.43 to S456.48. Raises MalformedTlv, MalformedDol."""
+    torn = _torn(here)
+    if torn is None:
+        return (yield from generate_ac(here))
+    response = yield recover_ac(torn.drdol_values)
+    if response.sw != SW_OK:
+        return (yield from generate_ac(here))  # S10.8: the card never made one
+    _take_up(here, torn)
+    return _take_answer(here, response)
+
+
+def generate_ac(here: Transaction) -> State:
+    """S9 (and S11, after a recovery that failed). Raises MalformedTlv, MalformedDol."""
+    here.terminal[0x95] = here.tvr
+    here.cdol_values = here.fill(here.card[0x8C], "CDOL1")
+    try:
+        response = yield CommandApdu(0x80, 0xAE, here.reference_control, 0x00, here.cdol_values, 0, "GENERATE AC")
+    except CardLost:
+        here.torn_record = _record(here)  # S9.11 and S11.13
+        return try_again("card-lost")
+    if response.sw != SW_OK:
+        return end_application(f"cryptogram-refused-{response.sw:04X}")  # S9.17
+    return _take_answer(here, response)
+
+
+def recover_ac(drdol_values: bytes) -> CommandApdu:
+    """EMV Book C-2, 5.9."""
+    return CommandApdu(0x80, 0xD0, 0x00, 0x00, drdol_values, 0, "RECOVER AC")
+
+
+def _torn(here: Transaction) -> TornRecord | None:
+    """S456.43 and S456.44."""
+    if not here.configuration.number(tags.TORN_RECORDS_MAX) or not here.card.get(tags.DRDOL):
+        return None
+    card = torn_card(here.card[0x5A], here.card.get(0x5F34))
+    return next((each for each in here.request.torn_records if each.card == card and _is_this_sale(here, each)), None)
+
+
+def _is_this_sale(here: Transaction, torn: TornRecord) -> bool:
+    return all(torn.terminal.get(tag) == here.terminal.get(tag) for tag in _SAME_SALE)
+
+
+def _take_up(here: Transaction, torn: TornRecord) -> None:
+    """S10.10 and S10.11: the transaction goes on as what it was when the card left."""
+    here.terminal.update(torn.terminal)
+    here.tvr = here.terminal[0x95]
+    here.pdol_values, here.cdol_values = torn.pdol_values, torn.cdol_values
+    here.reference_control = torn.reference_control
+    here.relay_resistance = torn.relay_resistance
+    here.recovered = True
+
+
+def _record(here: Transaction) -> TornRecord | None:
+    """S9.5 to S9.13."""
+    records_max = here.configuration.number(tags.TORN_RECORDS_MAX)
+    drdol = here.card.get(tags.DRDOL)
+    if not records_max or not drdol:
+        return None
+    return TornRecord(
+        card=torn_card(here.card[0x5A], here.card.get(0x5F34)),
+        drdol_values=here.fill(drdol, "DRDOL"),
+        pdol_values=here.pdol_values,
+        cdol_values=here.cdol_values,
+        reference_control=here.reference_control,
+        terminal=dict(here.terminal),
+        relay_resistance=here.relay_resistance,
+        records_max=records_max,
+        lifetime_s=here.configuration.number(tags.TORN_LIFETIME),
+    )
+
+
+def _take_answer(here: Transaction, response: ResponseApdu) -> Outcome | None:
+    """S9.18 to S9.24 (S10.12 to S10.18, S11.8 to S11.21)."""
+    answer = cryptogram_objects(response.data)
+    found = answer if isinstance(answer, Refused) else collect(answer)
+    if isinstance(found, Refused) or isinstance(answer, Refused):
+        return end_application(found.reason if isinstance(found, Refused) else "card-data-malformed")
+    kind = cryptogram_type(found.get(0x9F27))
+    if kind is None or len(found[0x9F27]) != 1 or not found.get(0x9F36):
+        return end_application("no-cryptogram")
+    if kind not in _ALLOWED[here.requested]:
+        return end_application("cryptogram-not-asked-for")
+    here.answer, here.kind, here.answered = answer, kind, True
+    here.card.update(found)
+    return None
+
+
+def cryptogram_objects(response: bytes) -> tuple[Tlv, ...] | Refused:
+    """The data objects of an answer in either format (EMV Book 3, 6.5.5.4). Raises MalformedTlv."""
+    templates = parse_tlv(response, "GENERATE AC response")
+    if len(templates) == 1 and templates[0].tag == FORMAT_2:
+        return templates[0].children
+    if len(templates) != 1 or templates[0].tag != FORMAT_1 or len(templates[0].value) not in _FORMAT_1_OCTETS:
+        return Refused("card-data-malformed")
+    value = templates[0].value
+    parts = ((0x9F27, value[:1]), (0x9F36, value[1:3]), (0x9F26, value[3:11]), (0x9F10, value[11:]))
+    return tuple(Tlv(tag, part) for tag, part in parts if part)

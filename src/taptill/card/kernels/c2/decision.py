@@ -1,0 +1,138 @@
+"""What to ask the card for: every check before GENERATE AC (EMV Book C-2, S456.5 to S456.39 and 7.5 to 7.8).
+
+Comes in: the transaction with the card's data. Goes out: None, with TVR, CVM results and requested cryptogram set, or
+the outcome that ends the tap.
+Strategy: the book's order. Beyond it this terminal only tightens: nothing offline where the way chosen before the tap
+forbids it (DESIGN 5.10) or the card is listed, and no sale above the CVM limit without a way to verify (DESIGN 5.11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from taptill.card.action_analysis import ActionCodes, Reach, reach_of, requested_cryptogram
+from taptill.card.bits import has_bit
+from taptill.card.ca_keys import RID_OCTETS
+from taptill.card.certificates import Refused
+from taptill.card.cvm_list import verify_cardholder
+from taptill.card.kernels.c2 import tags
+from taptill.card.kernels.c2.balance import read_balance
+from taptill.card.kernels.c2.transaction import AIP_COMBINED_AUTHENTICATION, State, Transaction
+from taptill.card.outcome import CryptogramType, Outcome
+from taptill.card.outcomes import end_application, select_next
+from taptill.card.restrictions import processing_restrictions
+from taptill.card.risk_management import Findings, check_exceptions
+from taptill.card.tvr import (
+    TVR_CDA_FAILED,
+    TVR_CVM_FAILED,
+    TVR_DATA_MISSING,
+    TVR_FLOOR_LIMIT_EXCEEDED,
+    TVR_ODA_NOT_PERFORMED,
+    TVR_ON_EXCEPTION_FILE,
+)
+
+ON_DEVICE, NOT_ASKED_FOR = bytes.fromhex("010002"), bytes.fromhex("3F0002")  # 9F34, CVM.3 and CVM.4
+NOT_GIVEN = bytes.fromhex("FFFFFFFFFC")  # an action code the card leaves out: all bits of the TVR but relay resistance
+_MANDATORY = (0x5F24, 0x5A, 0x8C)  # S456.16
+_FOR_COMBINED = (0x8F, 0x90, 0x9F32, 0x9F46, 0x9F47)  # S456.25
+_CDA_ON_DECLINE_TOO = (1, 0x01)  # 9F5D
+_CODE_OCTETS = 5
+
+
+def decide(here: Transaction) -> State:
+    """S456: from the card's data to what GENERATE AC will ask."""
+    refusal = _may_go_on(here) or _prepare_authentication(here)
+    if refusal is not None:
+        return refusal
+    above = here.amount_minor > here.configuration.amount_minor(tags.CVM_LIMIT)
+    capability = tags.CVM_CAPABILITY_REQUIRED if above else tags.CVM_CAPABILITY_NOT_REQUIRED
+    here.terminal[0x9F33] = here.configuration.capabilities(here.configuration.values[capability])  # S456.32, S456.33
+    yield from read_balance(here, tags.BALANCE_BEFORE)  # S456.34
+    here.tvr = processing_restrictions(here.tvr, here.terminal, here.card)  # S456.35
+    select_cvm(here, above)
+    if here.amount_minor > here.configuration.amount_minor(tags.FLOOR_LIMIT):
+        here.find(TVR_FLOOR_LIMIT_EXCEEDED)  # S456.38
+    here.tvr = check_exceptions(here.tvr, _pan(here), here.request.exceptions)
+    unverified = above and has_bit(here.tvr, TVR_CVM_FAILED)
+    here.requested = CryptogramType.AAC if unverified else analyse(here)  # S456.39
+    _settle_request(here)
+    return None
+
+
+def _may_go_on(here: Transaction) -> Outcome | None:
+    """S456.5 to S456.23."""
+    if not here.exchange.may_write():
+        return end_application("data-exchange-time-out")  # S6
+    on_device = here.on_device_verification
+    limit = tags.TRANSACTION_LIMIT_ON_DEVICE if on_device else tags.TRANSACTION_LIMIT  # S3.33 to S3.35
+    if here.amount_minor > here.configuration.amount_minor(limit):
+        return select_next("amount-not-allowed")  # S456.15
+    missing = [tag for tag in _MANDATORY if not here.card.get(tag)]
+    if missing:
+        return end_application(f"data-missing-{missing[0]:X}")  # S456.17
+    number = here.number()
+    if isinstance(number, Refused):
+        return end_application(number.reason)
+    here.exchange.tell(here.card, last=True)
+    return None
+
+
+def _prepare_authentication(here: Transaction) -> Outcome | None:
+    """S3R1.17 and S456.24 to S456.28: CDA is asked for only where it can be judged."""
+    here.combined = here.configuration.combined_authentication and has_bit(here.aip, AIP_COMBINED_AUTHENTICATION)
+    if not here.combined:
+        here.find(TVR_ODA_NOT_PERFORMED)
+        return None
+    if any(not here.card.get(tag) for tag in _FOR_COMBINED):
+        here.find(TVR_DATA_MISSING)
+        here.find(TVR_CDA_FAILED)
+    elif here.ca_keys.find(here.selection.aid[:RID_OCTETS], here.card[0x8F][0]) is None:
+        here.find(TVR_CDA_FAILED)
+    if here.card.get(0x9F4A) != b"\x82":
+        return end_application("static-data-tag-list-wrong")  # S456.27
+    return None
+
+
+def select_cvm(here: Transaction, above: bool) -> None:
+    """Procedure CVM Selection (EMV Book C-2, 7.5)."""
+    if here.on_device_verification:
+        here.terminal[0x9F34] = ON_DEVICE if above else NOT_ASKED_FOR
+        return
+    verified = verify_cardholder(Findings(here.tvr, here.tsi), here.terminal, here.card, here.request.pin_pad)
+    here.tvr, here.tsi = verified.found.tvr, verified.found.tsi
+    here.terminal[0x9F34] = verified.results
+
+
+def analyse(here: Transaction) -> CryptogramType:
+    """Procedure Terminal Action Analysis (EMV Book C-2, 7.8)."""
+    values = here.configuration.values
+    terminal = ActionCodes(values[tags.TAC_DENIAL], values[tags.TAC_ONLINE], values[tags.TAC_DEFAULT])
+    reach = reach_of(here.terminal[0x9F35][0], online_possible=True)
+    if not here.request.offline_allowed or has_bit(here.tvr, TVR_ON_EXCEPTION_FILE):
+        reach = Reach.ONLINE_ONLY
+    return requested_cryptogram(here.tvr, issuer_action_codes(here.card), terminal, reach)
+
+
+def issuer_action_codes(card: Mapping[int, bytes]) -> ActionCodes:
+    """TAA.1, TAA.7 and TAA.13; one of a wrong length counts as not given."""
+
+    def code(tag: int, default: bytes) -> bytes:
+        octets = card.get(tag, b"")
+        return octets if len(octets) == _CODE_OCTETS else default
+
+    return ActionCodes(code(0x9F0E, bytes(_CODE_OCTETS)), code(0x9F0F, NOT_GIVEN), code(0x9F0D, NOT_GIVEN))
+
+
+def _settle_request(here: Transaction) -> None:
+    """Procedure Prepare Generate AC Command, GAC.20 to GAC.27. Verification on a device whose word cannot be proven by
+    CDA counts for nothing (GAC.22)."""
+    if not here.combined or has_bit(here.tvr, TVR_CDA_FAILED):
+        here.combined = False
+        if here.on_device_verification:
+            here.requested = CryptogramType.AAC
+    elif here.requested is CryptogramType.AAC:
+        here.combined = has_bit(here.card.get(tags.APPLICATION_CAPABILITIES, b""), _CDA_ON_DECLINE_TOO)
+
+
+def _pan(here: Transaction) -> str:
+    return here.card[0x5A].hex().upper().rstrip("F")

@@ -1,0 +1,128 @@
+"""What a cryptogram comes to: proven or not, and the tap's outcome (EMV Book C-2, S9.25 to S9.28 and S9_10).
+
+Comes in: the transaction with the card's answer. Goes out: the outcome; CDA verdict and late findings beside it.
+Strategy: a signature that was asked for has to be there and to hold, whatever the cryptogram says; only a decline may
+come without. What the owner of a phone still has to do wins over everything the cryptogram says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from taptill.card.apdu import CommandApdu, ResponseApdu
+from taptill.card.bits import has_bit, with_bit
+from taptill.card.ca_keys import RID_OCTETS
+from taptill.card.certificates import Refused, RsaPublicKey, verify_dynamic
+from taptill.card.kernels.c2 import tags
+from taptill.card.kernels.c2.balance import read_balance_after, with_balance
+from taptill.card.kernels.c2.interaction import asks_for_second_tap, phone_outcome
+from taptill.card.kernels.c2.track_2_relay import with_relay_figures
+from taptill.card.kernels.c2.transaction import Transaction
+from taptill.card.offline_authentication import (
+    CombinedSignature,
+    Evidence,
+    authenticate_combined,
+    card_key,
+    combined_cryptogram,
+    static_data_of,
+)
+from taptill.card.outcome import CryptogramType, OdaVerdict, Outcome
+from taptill.card.outcomes import approved, declined, end_application, online_request, try_another_interface
+from taptill.card.restrictions import is_cash, is_purchase
+from taptill.card.tvr import (
+    TSI_ODA_PERFORMED,
+    TVR_CDA_FAILED,
+    TVR_CVM_FAILED,
+    TVR_RELAY_PERFORMED,
+)
+
+_NO_DEVICE_TYPE = (2, 0x80)  # 9F6E: the unique identifier's first bit, behind two octets of country code
+_DEVICE_TYPE = slice(4, 6)
+_CARD = b"00"  # device type of a plain card
+
+
+def conclude(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Outcome]:
+    """S9.25 to S9_10.81."""
+    yield from read_balance_after(here)  # S9.25
+    signed = any(tlv.tag == 0x9F4B for tlv in here.answer)
+    refusal = _authenticate(here) if signed else _without_signature(here)
+    if refusal is not None:
+        return refusal
+    if asks_for_second_tap(here.card):
+        return phone_outcome(here.card, here.configuration)  # S9_10.72
+    return _of_cryptogram(here)
+
+
+def _authenticate(here: Transaction) -> Outcome | None:
+    """S9_10.1 to S9_10.7."""
+    pan = here.card[0x5A].hex().upper().rstrip("F")
+    evidence = Evidence(
+        rid=here.selection.aid[:RID_OCTETS],
+        data=here.card,
+        pan=pan,
+        static_data=static_data_of(here.authenticated, here.card),
+        date_yymmdd=here.request.date_yymmdd,
+    )
+    combined = CombinedSignature(
+        unpredictable_number=here.terminal[0x9F37],
+        pdol_values=here.pdol_values,
+        cdol_values=here.cdol_values,
+        response=here.answer,
+        relay_resistance=here.relay_resistance,
+    )
+    here.oda = authenticate_combined(evidence, here.ca_keys, combined)
+    here.tsi = with_bit(here.tsi, TSI_ODA_PERFORMED)
+    cryptogram = _signed_cryptogram(here, evidence) if here.oda.verdict is OdaVerdict.PASSED else None
+    if cryptogram is None:
+        here.find(TVR_CDA_FAILED)  # S9_10.46
+        return end_application("oda-failed")
+    here.card[0x9F26] = cryptogram
+    return None
+
+
+def _signed_cryptogram(here: Transaction, evidence: Evidence) -> bytes | None:
+    """With CDA the cryptogram stands nowhere but in the signature (EMV Book 2, 6.6.2)."""
+    key = card_key(evidence, here.ca_keys)[1]
+    if not isinstance(key, RsaPublicKey):
+        return None
+    dynamic = verify_dynamic(here.card[0x9F4B], key, here.terminal[0x9F37])
+    return None if isinstance(dynamic, Refused) else combined_cryptogram(dynamic)
+
+
+def _without_signature(here: Transaction) -> Outcome | None:
+    """S9_10.30 to S9_10.39."""
+    if not here.card.get(0x9F26):
+        return end_application("no-cryptogram")
+    unasked = here.kind is CryptogramType.AAC and here.requested is not CryptogramType.AAC
+    if here.combined and not unasked:
+        return end_application("card-gives-no-signature")  # S9_10.37
+    if here.kind is not CryptogramType.AAC and has_bit(here.tvr, TVR_RELAY_PERFORMED):
+        here.card.update(with_relay_figures(here.card, here.terminal))
+    return None
+
+
+def _of_cryptogram(here: Transaction) -> Outcome:
+    """S9_10.74 and S9_10.75. What had to go online is not taken from a card that says it need not."""
+    if here.kind is CryptogramType.ARQC:
+        return online_request(here.cvm)
+    if here.kind is CryptogramType.AAC:
+        return _declined(here)
+    if not here.request.offline_allowed:
+        return declined("card-approved-what-must-go-online", here.cvm)
+    return with_balance(here, approved(here.cvm))
+
+
+def _declined(here: Transaction) -> Outcome:
+    if not (is_cash(here.terminal) or is_purchase(here.terminal)):
+        return end_application("card-declined")
+    if here.configuration.contact_chip and not _is_a_device(here.card.get(tags.THIRD_PARTY_DATA, b"")):
+        return try_another_interface("card-declined")
+    asked = here.requested is CryptogramType.AAC
+    reason = "no-pin-pad" if asked and has_bit(here.tvr, TVR_CVM_FAILED) else "card-declined"
+    return declined(reason)
+
+
+def _is_a_device(third_party: bytes) -> bool:
+    """9F6E tells a phone or a watch, which has no contacts, from a card (EMV Book C-2, A.1.172)."""
+    told = len(third_party) >= _DEVICE_TYPE.stop and not has_bit(third_party, _NO_DEVICE_TYPE)
+    return told and third_party[_DEVICE_TYPE] != _CARD

@@ -1,0 +1,156 @@
+"""One tap's database: everything both sides said, as the states of EMV Book C-2 find it (4.1, TLV Database).
+
+Comes in: the selected application, the sale, the configuration. Goes out: the tap's `CardRead`.
+Strategy: the kernel is stateless, this is its memory for one dialogue. What the terminal knows and what the card said
+stay apart, so that no card can set a data object of the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from taptill.card.apdu import CommandApdu, ResponseApdu
+from taptill.card.bits import Place, has_bit, with_bit
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.certificates import Refused
+from taptill.card.data_elements import SENSITIVE_TAGS
+from taptill.card.dialogue import Selection
+from taptill.card.dol import fill_dol
+from taptill.card.kernels.c2.configuration import Configuration
+from taptill.card.kernels.c2.data_exchange import DataExchange, Exchanged
+from taptill.card.offline_authentication import AuthenticatedRecord
+from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome
+from taptill.card.parameters import TapRequest
+from taptill.card.payment_data import card_number
+from taptill.card.terminal_data import terminal_data
+from taptill.card.tlv import Tlv
+from taptill.card.torn import TornRecord
+from taptill.card.tvr import NO_TSI, NO_TVR
+
+NAME = "C-2"
+
+# What a state comes to: an outcome ends the tap, None goes on with the next state.
+State = Generator[CommandApdu, ResponseApdu, Outcome | None]
+
+AIP_CVM = (0, 0x10)
+AIP_ON_DEVICE_CVM = (0, 0x02)
+AIP_COMBINED_AUTHENTICATION = (0, 0x01)
+AIP_EMV_MODE = (1, 0x80)
+AIP_RELAY_RESISTANCE = (1, 0x01)
+
+COMBINED_REQUESTED = 0x10  # reference control parameter (DF8114): P1 of GENERATE AC
+_REQUESTED = {CryptogramType.AAC: 0x00, CryptogramType.TC: 0x40, CryptogramType.ARQC: 0x80}
+_HIDDEN = SENSITIVE_TAGS | {0x9F60, 0x9F61}  # the checksums of mag-stripe mode stand for the card, once
+_METHOD = 0x3F  # without "apply the next rule"
+_CVMS = {0x01: Cvm.CONSUMER_DEVICE, 0x02: Cvm.ONLINE_PIN, 0x1E: Cvm.SIGNATURE}
+
+
+class Mode(Enum):
+    """EMV Book C-2, S3.15 to S3.17."""
+
+    EMV = "EMV"
+    MAG_STRIPE = "mag-stripe"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """See the module. `requested` and `combined` are what GENERATE AC asked for, `answer` and `kind` what it brought;
+    `answered`: the card has done its part, so that its number and data are of use."""
+
+    selection: Selection
+    request: TapRequest
+    ca_keys: CaKeyStore = field(repr=False)
+    configuration: Configuration
+    exchange: Exchanged = field(repr=False)
+    terminal: dict[int, bytes] = field(repr=False)
+    card: dict[int, bytes] = field(repr=False)
+    options: tuple[Tlv, ...] = field(default=(), repr=False)
+    authenticated: tuple[AuthenticatedRecord, ...] = field(default=(), repr=False)
+    pdol_values: bytes = field(default=b"", repr=False)
+    cdol_values: bytes = field(default=b"", repr=False)
+    relay_resistance: bytes = field(default=b"", repr=False)
+    requested: CryptogramType = CryptogramType.AAC
+    combined: bool = False
+    answer: tuple[Tlv, ...] = field(default=(), repr=False)
+    kind: CryptogramType | None = None
+    answered: bool = False
+    oda: Oda = field(default_factory=Oda)
+    tvr: bytes = NO_TVR
+    tsi: bytes = NO_TSI
+    torn_record: TornRecord | None = None
+    recovered: bool = False
+
+    @classmethod
+    def begin(
+        cls, selection: Selection, request: TapRequest, ca_keys: CaKeyStore, data_exchange: DataExchange
+    ) -> Transaction:
+        """S1: what is known before the first command. Raises ConfigError."""
+        configuration = Configuration.of(selection.prepared.combination, request)
+        terminal = {
+            **terminal_data(request, selection.prepared),
+            **configuration.for_card(),
+            0x9F33: configuration.capabilities(),
+        }
+        exchange = Exchanged.begin(data_exchange, configuration.values)
+        return cls(selection, request, ca_keys, configuration, exchange, terminal, dict(selection.fci))
+
+    @property
+    def amount_minor(self) -> int:
+        return self.request.amount.minor
+
+    @property
+    def aip(self) -> bytes:
+        return self.card.get(0x82, b"")
+
+    @property
+    def on_device_verification(self) -> bool:
+        """Both sides know verification on the cardholder's own device."""
+        return has_bit(self.aip, AIP_ON_DEVICE_CVM) and self.configuration.on_device_verification
+
+    def find(self, place: Place) -> None:
+        """Sets a bit of the TVR."""
+        self.tvr = with_bit(self.tvr, place)
+
+    def fill(self, dol: bytes, where: str) -> bytes:
+        """A data object list, the terminal's own data first. Raises MalformedDol."""
+        return fill_dol(dol, self.terminal, self.card, where=where)
+
+    @property
+    def reference_control(self) -> int:
+        return _REQUESTED[self.requested] | (COMBINED_REQUESTED if self.combined else 0)
+
+    @reference_control.setter
+    def reference_control(self, value: int) -> None:
+        self.requested = next(kind for kind, code in _REQUESTED.items() if code == value & 0xC0)
+        self.combined = bool(value & COMBINED_REQUESTED)
+
+    @property
+    def cvm(self) -> Cvm:
+        """What CVM selection came to, as its results (9F34) say; they are a torn transaction's when it is recovered."""
+        results = self.terminal.get(0x9F34, b"")
+        return _CVMS.get(results[0] & _METHOD, Cvm.NONE) if results else Cvm.NOT_APPLICABLE
+
+    def number(self) -> CardNumber | Refused:
+        return card_number(self.card)
+
+    def read(self, outcome: Outcome) -> CardRead:
+        """The tap for the stages below. 95 stays what the cryptogram covers; later findings are in `tvr`."""
+        number = self.number() if self.answered else None
+        said = {**self.card, **self.terminal} if self.answered else {}
+        said.setdefault(0x84, self.selection.aid)
+        return CardRead(
+            outcome,
+            self.selection.aid,
+            NAME,
+            self.selection.label,
+            number=None if isinstance(number, Refused) else number,
+            data={tag: value for tag, value in said.items() if tag not in _HIDDEN},
+            oda=self.oda,
+            tvr=self.tvr,
+            tsi=self.tsi,
+            cryptogram_type=self.kind,
+            torn_record=self.torn_record,
+            recovered=self.recovered,
+        )
