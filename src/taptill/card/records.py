@@ -79,12 +79,16 @@ def read_records(afl: bytes) -> Generator[CommandApdu, ResponseApdu, Records | R
     return Records(tuple(tlvs), tuple(authenticated))
 
 
-def collect(*groups: tuple[Tlv, ...]) -> dict[int, bytes] | Refused:
-    """All primitive data objects of a tap. EMV Book 3, 10.2: the same data object twice ends the transaction; it is
-    let pass where both say the same, because cards repeat 57 and 5F34 in records."""
+def collect(*groups: tuple[Tlv, ...], once: bool = False) -> dict[int, bytes] | Refused:
+    """All primitive data objects of a tap. EMV Book 3, 10.2: the same data object twice ends the transaction. It is let
+    pass where both say the same, because UnionPay cards give 57 and 5F34 to GPO and in a record; `once` lets nothing
+    pass, as EMV Book C-2 wants it."""
     data: dict[int, bytes] = {}
     for group in groups:
         for tlv in walk(group):
-            if not is_constructed(tlv.tag) and data.setdefault(tlv.tag, tlv.value) != tlv.value:
+            if is_constructed(tlv.tag):
+                continue
+            if tlv.tag in data and (once or data[tlv.tag] != tlv.value):
                 return Refused(f"data-twice-{tlv.tag:X}")
+            data[tlv.tag] = tlv.value
     return data

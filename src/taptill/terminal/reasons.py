@@ -165,7 +165,7 @@ REASONS: dict[str, Reason] = {
     "no-payment-application": _same("卡片没有支付应用", "no payment application on the card", *_ANOTHER_WAY),
     "application-malformed": _BAD_DATA,
     "card-data-malformed": _BAD_DATA,
-    "card-answer-malformed": _BAD_DATA,
+    "card-too-slow": _same("卡片响应太慢", "the card takes too long", *_TAP_AGAIN),
     "card-numbers-differ": _BAD_DATA,
     "pdol-without-ttq": _BAD_DATA,
     "no-cryptogram": _BAD_DATA,
