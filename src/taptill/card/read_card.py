@@ -22,7 +22,7 @@ from taptill.card.outcomes import end_application, try_again
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.reader import CardLost, CardReader
 
-KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 3: KernelC3(), 7: KernelC7()})
+KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 7: KernelC7()})
 COMMANDS_PER_TAP_MAX = 64
 
 TAP_US_MAX = 20_000_000  # what all answers of a tap may take; people give up long before
