@@ -191,7 +191,7 @@ def test_a_listed_card_is_declined(vector: Case, tap: Tap) -> None:
         ("8000", 0, "26000080", Cvm.NOT_APPLICABLE, "no-pin-pad"),
         ("C000", 0, "26000080", Cvm.SIGNATURE, ""),
         ("0080", 1, "26000080", Cvm.CONSUMER_DEVICE, ""),
-        ("0080", 0, "26000080", Cvm.NOT_APPLICABLE, "no-pin-pad"),
+        ("0080", 0, "26000080", Cvm.NOT_APPLICABLE, "device-verification-unproven"),
     ],
 )
 def test_above_the_cvm_limit_somebody_has_to_be_verified(

@@ -16,13 +16,14 @@ from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Kernel
 from taptill.card.entry_point import run_entry_point
 from taptill.card.kernels.c2.kernel import KernelC2
+from taptill.card.kernels.c3 import KernelC3
 from taptill.card.kernels.c7 import KernelC7
 from taptill.card.outcome import CardRead
 from taptill.card.outcomes import end_application, try_again
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.reader import CardLost, CardReader
 
-KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 7: KernelC7()})
+KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 3: KernelC3(), 7: KernelC7()})
 COMMANDS_PER_TAP_MAX = 64
 
 TAP_US_MAX = 20_000_000  # what all answers of a tap may take; people give up long before

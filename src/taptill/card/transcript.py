@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from taptill.card.ca_keys import RID_OCTETS, CaKeyStore
-from taptill.card.kernels.c7_card import qpboc_cryptogram_type
+from taptill.card.kernels.fast_tap import given_cryptogram
 from taptill.card.observation import Observed, observe
 from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
 from taptill.card.payment_data import parse_track2
@@ -111,7 +111,7 @@ def _only_observed(
     track2 = parse_track2(data.get(0x57, b"")) or parse_track2(data.get(0x9F6B, b""))
     pan = data.get(0x5A, b"").hex().upper().rstrip("F") or (track2.pan if track2 else "")
     oda, proofs = judge_proofs(observed, pan, terminal.request.date_yymmdd, ca_keys)
-    kind = qpboc_cryptogram_type(data)
+    kind = given_cryptogram(data)
     outcome = _BY_CRYPTOGRAM[kind] if kind else ("online" if observed.checksum_computed else "end application")
     if kind is CryptogramType.TC and oda.verdict is OdaVerdict.FAILED:
         outcome = "declined"

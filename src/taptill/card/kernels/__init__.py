@@ -1,1 +1,2 @@
-"""One module per EMVCo kernel: c7 (UnionPay). A kernel is a generator: it yields commands and receives responses."""
+"""The EMVCo kernels: c2 (Mastercard), c3 (Visa), c7 (UnionPay), and what the two fast ones share. A kernel is a
+generator: it yields commands and receives responses."""

@@ -1,0 +1,78 @@
+"""TTQ and CTQ: what reader and card tell each other of themselves, and the cardholder verification that follows.
+
+Comes in: the TTQ (9F66) sent, and the card's CTQ (9F6C) with what vouches for it. Goes out: a `Cvm`, or why there is
+none; 9F34 for the host.
+Sources: EMV Book C-3, 5.7; EMV Book C-7; PBOC 3.0 part 12, which shares both data objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from taptill.card.bits import has_bit
+from taptill.card.certificates import Refused
+from taptill.card.outcome import CryptogramType, Cvm
+from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE
+
+TTQ_ODA_FOR_ONLINE = (0, 0x01)
+TTQ_ISSUER_UPDATE = (2, 0x80)
+TTQ_FDDA_V01 = (3, 0x80)
+
+CTQ_ONLINE_PIN = (0, 0x80)
+CTQ_SIGNATURE = (0, 0x40)
+CTQ_ONLINE_IF_ODA_FAILS = (0, 0x20)
+CTQ_SWITCH_IF_ODA_FAILS = (0, 0x10)
+CTQ_ONLINE_IF_EXPIRED = (0, 0x08)
+CTQ_SWITCH_FOR_CASH = (0, 0x04)
+CTQ_SWITCH_FOR_CASHBACK = (0, 0x02)
+CTQ_NOT_FOR_ATM = (0, 0x01)
+CTQ_CONSUMER_DEVICE = (1, 0x80)
+CTQ_ISSUER_UPDATE = (1, 0x40)
+
+# EMV Book 4, A4. No CVM list is walked here, so a tap without CVM says nothing (as recorded terminals do); the code for
+# consumer device CVM is our own reading.
+CVM_RESULTS = {
+    Cvm.NONE: bytes(3),
+    Cvm.NOT_APPLICABLE: bytes(3),
+    Cvm.SIGNATURE: bytes.fromhex("1E0300"),
+    Cvm.ONLINE_PIN: bytes.fromhex("020300"),
+    Cvm.CONSUMER_DEVICE: bytes.fromhex("010002"),
+}
+
+FDDA_V01 = b"\x01"  # the first octet of 9F69
+_CTQ_IN_9F69 = slice(5, 7)  # after the version (1) and the card's unpredictable number (4)
+
+
+def verification_of(ttq: bytes, data: Mapping[int, bytes], kind: CryptogramType) -> Cvm | Refused:
+    """The CVM both sides can do (EMV Book C-3, 5.7.1). "no-pin-pad": one is required and nothing fits (DESIGN 5.11);
+    "device-verification-unproven": the card claims one that nothing vouches for."""
+    required = has_bit(ttq, TTQ_CVM_REQUIRED)
+    signature = has_bit(ttq, TTQ_SIGNATURE)
+    qualifiers = data.get(0x9F6C)
+    if qualifiers is None:
+        return _without_qualifiers(ttq) if required else Cvm.NONE
+    if has_bit(qualifiers, CTQ_ONLINE_PIN) and has_bit(ttq, TTQ_ONLINE_PIN):
+        return Cvm.ONLINE_PIN
+    if has_bit(qualifiers, CTQ_CONSUMER_DEVICE):
+        proven = _vouched_for(qualifiers, data.get(0x9F69), kind)
+        return Cvm.CONSUMER_DEVICE if proven else Refused("device-verification-unproven")
+    if has_bit(qualifiers, CTQ_SIGNATURE) and signature:
+        return Cvm.SIGNATURE
+    return Refused("no-pin-pad") if required else Cvm.NONE
+
+
+def _without_qualifiers(ttq: bytes) -> Cvm | Refused:
+    """EMV Book C-3, 5.7.1.1: what the reader can do, the signature first."""
+    if has_bit(ttq, TTQ_SIGNATURE):
+        return Cvm.SIGNATURE
+    return Cvm.ONLINE_PIN if has_bit(ttq, TTQ_ONLINE_PIN) else Refused("no-pin-pad")
+
+
+def _vouched_for(qualifiers: bytes, card_related: bytes | None, kind: CryptogramType) -> bool:
+    """A CTQ stands outside every signature; its copy in a 9F69 of fDDA version 01 does not. Without 9F69 only the
+    issuer can tell, so only an online cryptogram will do (EMV Book C-3, 5.7.1.2)."""
+    online = kind is CryptogramType.ARQC
+    if card_related is None:
+        return online
+    signed = card_related[:1] == FDDA_V01
+    return card_related[_CTQ_IN_9F69] == qualifiers[:2] and (signed or online)
