@@ -125,11 +125,14 @@ def sift_ca_keys(toml_text: str, where: str = "CA keys") -> SiftedCaKeys:
 
 def _tables_of(toml_text: str, where: str) -> list[object]:
     try:
-        tables = tomllib.loads(toml_text).get("key", [])
+        document = tomllib.loads(toml_text)
     except tomllib.TOMLDecodeError as broken:
         raise CaKeyRefused(f"no TOML: {broken}", where=where) from broken
-    if not isinstance(tables, list):
-        raise CaKeyRefused("`key` is not a list of tables", where=where, next_step="write [[key]]")
+    unknown = sorted(document.keys() - {"about", "key"})
+    tables = document.get("key", [])
+    if unknown or not isinstance(tables, list):
+        what = f"`{unknown[0]}` is unknown" if unknown else "`key` is not a list of tables"
+        raise CaKeyRefused(what, where=where, next_step="write [[key]], and [about] for version, date and source")
     return tables
 
 

@@ -30,7 +30,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     currency: str = "CNY"
     language: Literal["zh-CN", "en"] = "zh-CN"  # of receipts, where the card has no preference
     utc_offset_minutes: int = 480
-    live: bool = False
+    live: bool = False  # real money: receipts lose the test mark, and no CA test key is trusted
     status_url: str = ""  # what the receipt's QR leads to; {ref} is replaced
 
 
@@ -93,7 +93,9 @@ class TerminalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keystore: str
     journal_copy: str = ""  # on another medium
     printer: str = ""
-    ca_keys: list[str] = []
+    ca_keys: list[str] = []  # files of keys; each key takes the place of the product's
+    product_ca_keys: bool = True  # False: only what the files of ca_keys hold is trusted
+    revoked_certificates: list[str] = []  # files of issuer certificates that are no longer good
     cards: CardLimits = CardLimits()
     offline: OutageLimits | None = None
     deferred: OutageLimits | None = None

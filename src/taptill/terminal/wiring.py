@@ -7,7 +7,7 @@ when its scheme is used, because printers, PC/SC and TLS are slow to import.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from taptill.amount.money import Money
+from taptill.card.ca_key_records import read_ca_keys
 from taptill.card.ca_keys import CaKey, CaKeyStore, parse_ca_keys
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader
 from taptill.card.reader_parameters import SchemeCombination, parse_reader_parameters
+from taptill.card.revocation import RevocationList, parse_revocations
+from taptill.card.trusted_ca_keys import CaKeyFile, trusted_store
 from taptill.clock import Clock, SystemClock
 from taptill.credential.keystore import KeyStore
 from taptill.entropy import Entropy, SystemEntropy
@@ -75,19 +78,31 @@ def open_reader(url: str, clock: SystemClock) -> Any:
 
 
 def product_ca_keys() -> tuple[CaKey, ...]:
-    """The published keys that ship with the terminal."""
-    return parse_ca_keys((files("taptill.card") / "ca_keys_test.toml").read_text(encoding="utf-8"))
+    """The published keys that ship with the terminal, test keys among them."""
+    folder = files("taptill.card")
+    return tuple(
+        key
+        for name in ("ca_keys_test.toml", "ca_keys_live.toml")
+        for key in parse_ca_keys((folder / name).read_text(encoding="utf-8"), where=name)
+    )
 
 
-def load_ca_keys(paths: list[Path]) -> tuple[CaKey, ...]:
-    """Raises ConfigError for a file that cannot be read, CaKeyRefused for a key that does not verify."""
-    keys: list[CaKey] = []
-    for path in paths:
-        try:
-            keys += parse_ca_keys(path.read_text(encoding="utf-8"), where=str(path))
-        except OSError as error:
-            raise ConfigError(str(error), where="ca_keys") from error
-    return tuple(keys)
+def trusted_ca_keys(
+    paths: Sequence[Path], live: bool = False, with_product: bool = True, revocations: Sequence[Path] = ()
+) -> CaKeyStore:
+    """What ships with the terminal (unless `with_product` is False), and the files named. Raises ConfigError for a file
+    that cannot be read or a test key on a live terminal, CaKeyRefused, RevocationRefused."""
+    key_files = [CaKeyFile(str(path), read_ca_keys(_text(path, "ca_keys"), where=str(path))) for path in paths]
+    texts = ((path, _text(path, "revoked_certificates")) for path in revocations)
+    revoked = RevocationList.of(entry for path, text in texts for entry in parse_revocations(text, where=str(path)))
+    return trusted_store(product_ca_keys(), key_files, live, revoked, with_product)
+
+
+def _text(path: Path, setting: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(error), where=f"{setting}: {path}") from error
 
 
 def read_profile(name: str) -> Profile:
@@ -116,7 +131,12 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     moments = MomentFile((base / config.journal).with_suffix(".moment"))
     clock = SystemClock(max(BUILD_UNIX_MS, journal.vouched_time_ms()), keeper=moments)
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
-    ca_keys = trusted_ca_keys([base / name for name in config.ca_keys])
+    ca_keys = trusted_ca_keys(
+        [base / name for name in config.ca_keys],
+        config.identity.live,
+        config.product_ca_keys,
+        [base / name for name in config.revoked_certificates],
+    )
     desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading, base)
     copier = JournalCopier(base / config.journal, base / config.journal_copy) if config.journal_copy else None
     shown = SqliteJournalReader.open(base / config.journal)
@@ -241,11 +261,6 @@ def _printer(config: TerminalConfig, post: Callable[[Event], None]) -> PrinterWo
     if not config.printer:
         return None
     return PrinterWorker(adapter(config.printer, "printer")(config.printer), post)
-
-
-def trusted_ca_keys(paths: list[Path]) -> CaKeyStore:
-    """What ships with the terminal, and the files named."""
-    return CaKeyStore.of((*product_ca_keys(), *load_ca_keys(paths)))
 
 
 def read_one_tap(url: str, amount: Money, offline: bool, ca_keys: list[Path], timeout_ms: int) -> CardRead | None:
