@@ -17,7 +17,8 @@ import pytest
 
 from taplab.pn532.airtime import Timing
 from taplab.pn532.serial_port import VirtualPn532
-from taptill.card.adapters.pn532 import Pn532Reader, parse_listing
+from taptill.card.adapters.pn532 import Pn532Reader
+from taptill.card.adapters.pn532_listing import parse_listing_a, parse_listing_b
 from taptill.card.reader import CardLost, ReaderLost
 from taptill.clock import SystemClock
 from taptill.errors import ConfigError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SELECT_PPSE = bytes.fromhex("00a404000e325041592e5359532e444446303100")
 IN_DATA_EXCHANGE = 0x40
 IN_LIST_PASSIVE_TARGET = 0x4A
+NO_GUARD_TIME_ATS = bytes.fromhex("0578807002")
 GRACE_MS = 500  # the port's promise beyond a timeout
 
 
@@ -199,15 +201,16 @@ def test_a_card_put_back_between_two_looks_is_not_a_new_presentation_before_the_
     assert reader.wait_for_card(1000) is not None
 
 
-def test_a_card_has_left_only_after_three_requests_without_answer(
+def test_a_card_has_left_only_after_three_requests_of_each_type_without_answer(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
+    card.ats = NO_GUARD_TIME_ATS
     chip.present(card)
     reader.wait_for_card(1000)
     chip.remove(card)
     before = chip.command_log.count(IN_LIST_PASSIVE_TARGET)
     assert reader.wait_for_removal(0)
-    assert chip.command_log.count(IN_LIST_PASSIVE_TARGET) == before + 3
+    assert chip.command_log.count(IN_LIST_PASSIVE_TARGET) == before + 6
 
 
 def test_a_line_that_is_unplugged_is_reader_lost_and_opens_again(
@@ -314,13 +317,27 @@ def test_importing_the_adapter_does_not_load_nfcpy() -> None:
     ("listing", "reason"),
     [
         ("", "number of targets"),
-        ("01", "target 1 are cut"),
-        ("0101004420", "target 1 are cut"),
-        ("010100442007" + "04a1b2c3d4e5", "target 1 are cut"),
+        ("01", "target 1"),
+        ("0101004420", "target 1"),
+        ("010100442007" + "04a1b2c3d4e5", "target 1"),
         ("010100442004" + "0badcafe" + "0675", "ATS of target 1"),
-        ("020100442004" + "0badcafe" + "0278", "target 2 are cut"),
+        ("020100442004" + "0badcafe" + "0278", "target 2"),
     ],
 )
 def test_a_cut_listing_is_refused_with_its_place(listing: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        parse_listing(bytes.fromhex(listing))
+    with pytest.raises(ValueError, match=f"{reason}.*cut short"):
+        parse_listing_a(bytes.fromhex(listing))
+
+
+@pytest.mark.parametrize(
+    ("listing", "reason"),
+    [
+        ("", "number of targets"),
+        ("01" + "0150112233", "target 1"),
+        ("01" + "01" + "501122334400000000008171" + "02" + "01", "ATTRIB answer of target 1"),
+        ("02" + "01" + "501122334400000000008171" + "01" + "01", "target 2"),
+    ],
+)
+def test_a_cut_listing_of_type_b_is_refused_with_its_place(listing: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"{reason}.*cut short"):
+        parse_listing_b(bytes.fromhex(listing))

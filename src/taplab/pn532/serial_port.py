@@ -46,6 +46,9 @@ class VirtualPn532:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._hanging = False
+        self._harmless_baud = max(SPEEDS.values())
+        self._harm_every = 0
+        self._bursts = 0
 
     @property
     def path(self) -> str:
@@ -128,6 +131,11 @@ class VirtualPn532:
         with self._lock:
             self._hanging = True
 
+    def harm_above(self, baud: int, every: int) -> None:
+        """A cable too long: at rates above `baud` each `every`-th burst of bytes, either way, has one bit wrong."""
+        with self._lock:
+            self._harmless_baud, self._harm_every = baud, every
+
     def fail_exchanges(self, status: int) -> None:
         """Every InDataExchange ends with this chip error, such as 0D for overheated, until the chip is replugged."""
         with self._lock:
@@ -159,11 +167,18 @@ class VirtualPn532:
             speed = _speed(slave)  # after the bytes: whoever wrote them had set it by then
             self._chip.take_over_baud(speed)  # tcflush, which nfcpy calls, drops what a pty has not handed over yet
             if self._chip.understands(speed):
-                self._chip.receive(octets, _now_us())
+                self._chip.receive(self._over_the_line(octets), _now_us())
         sent = self._chip.take_due(_now_us())
         if sent and self._ends and self._chip.understands(_speed(slave)) and not self._hanging:
             with contextlib.suppress(BlockingIOError):
-                os.write(master, sent)
+                os.write(master, self._over_the_line(sent))
+
+    def _over_the_line(self, octets: bytes) -> bytes:
+        self._bursts += 1
+        if not self._harm_every or self._chip.baud <= self._harmless_baud or self._bursts % self._harm_every:
+            return octets
+        at = len(octets) // 2
+        return octets[:at] + bytes([octets[at] ^ 0x10]) + octets[at + 1 :]
 
 
 def _speed(slave: int) -> int:

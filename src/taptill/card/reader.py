@@ -28,17 +28,21 @@ class ReaderLost(TapTillError):
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """One card (or phone) held to the reader. `uid` may be random. `cards_in_field` above 1 is a collision."""
+    """One card (or phone) held to the reader. `uid` may be random, and another one each time. `cards_in_field` above 1
+    is a collision: nothing is to be read before only one is left. Without `takes_apdus` it is no payment card."""
 
     uid: bytes
     technology: str  # "A" or "B", "?" where the reader does not say
-    answer: bytes = b""  # ATS or ATR, as far as the reader tells
+    answer: bytes = b""  # ATS, ATQB or ATR, as far as the reader tells
     cards_in_field: int = 1
+    takes_apdus: bool = True  # ISO/IEC 14443-4; a ticket or a key has only a number
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """Response bytes with SW1 SW2 at the end, and how long the exchange took at the transport."""
+    """Response bytes with SW1 SW2 at the end, and how long the exchange took at the transport: from the command's first
+    byte out to the answer's last byte in, on a monotonic clock. What is asked for again on the way between terminal
+    and reader is not in it, so that it says something about the card (EMV Kernel 2, relay resistance)."""
 
     octets: bytes
     elapsed_us: int
@@ -54,10 +58,11 @@ class CardReader(Protocol):
 
     def wait_for_card(self, timeout_ms: int) -> Presentation | None:
         """A new presentation, activated and ready for APDUs; None after the timeout. A card that has already been
-        reported is not reported again before it has left the field. Raises ReaderLost."""
+        reported is not reported again before it has left the field; of several cards the one that is left is reported
+        when the others have gone. Raises ReaderLost."""
 
     def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
-        """One APDU. Raises CardLost, ReaderLost."""
+        """One APDU. Raises CardLost, also where there is no card, or none that takes APDUs; ReaderLost."""
 
     def wait_for_removal(self, timeout_ms: int) -> bool:
         """True once the field is empty. Raises ReaderLost."""

@@ -1,20 +1,21 @@
-"""From a device path to a PN532 that takes commands at the best baud rate, and back.
+"""From a device path to a PN532 that takes commands, and back.
 
 Comes in: a path. Goes out: `OpenChip` with its link, or ReaderLost.
-Strategy: a process that was killed leaves the chip at the fast rate it had agreed on, so all rates are asked first and
-the chip is brought back to 115,200; then nfcpy does its own bring-up (wake-up, SAM, rate, analogue settings) and its
-own clean close. In between, commands go through our link: nfcpy's is content without an ACK and formats card data for
-its log. nfcpy is loaded only here.
+Strategy: the chip is found at whatever rate it was left (see pn532_baud), brought to the best rate that both ends and
+the line between them bear, and then initialised by nfcpy (communication test, analogue settings), which also closes it
+cleanly. In between, commands go through our link: nfcpy's is content without an ACK, flushes the line before each
+command, and formats card data for its log. nfcpy is loaded only here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import termios
-import time
 from typing import TYPE_CHECKING, Protocol
 
-from taptill.card.adapters.pn532_link import ACK_TIMEOUT_MS, Pn532Link
+from taptill.card.adapters.pn532_baud import BAUD_AT_POWER_UP, BAUD_MAX, agree_on_baud, find_chip
+from taptill.card.adapters.pn532_link import Pn532Link
 from taptill.card.reader import ReaderLost
 from taptill.clock import Clock
 
@@ -22,15 +23,11 @@ if TYPE_CHECKING:
     import serial
 
 GET_FIRMWARE_VERSION = 0x02
-SET_SERIAL_BAUD_RATE = 0x10
+SAM_CONFIGURATION = 0x14
 RF_CONFIGURATION = 0x32
 
-BAUD_AT_POWER_UP = 115200
-BAUD_AT_POWER_UP_CODE = 4
-BAUDS_LEFT_BEHIND = (921600, 460800, 230400)  # what nfcpy may have agreed on, most likely first
-USB_FIRST_ACK_TIMEOUT_MS = 1500  # a Raspberry Pi holds back a USB adapter's first bytes for about a second
+NO_SAM = b"\x01"
 COMMAND_TIMEOUT_MS = 150
-BAUD_SETTLE_S = 0.005  # an ACK at 230,400 baud takes 0.3 ms to leave
 FIELD_OFF = b"\x01\x00"
 
 
@@ -44,6 +41,7 @@ class NfcpyTransport(Protocol):
     """What is used of nfc.clf.transport.TTY."""
 
     tty: serial.Serial
+    baudrate: int
 
     def close(self) -> None: ...
 
@@ -53,6 +51,7 @@ class OpenChip:
 
     def __init__(self, link: Pn532Link, device: NfcpyDevice, transport: NfcpyTransport, guard: serial.Serial) -> None:
         self.link = link
+        self.baud = int(transport.baudrate)
         self._device = device
         self._transport = transport
         self._guard = guard
@@ -65,19 +64,24 @@ class OpenChip:
             _close_quietly(opened)
 
 
-def bring_up(path: str, where: str, clock: Clock) -> OpenChip:
-    """`path` has to be free of characters a shell would read: nfcpy hands it to stty. Raises ReaderLost."""
+def bring_up(path: str, where: str, clock: Clock, baud_max: int = BAUD_MAX) -> OpenChip:
+    """Raises ReaderLost."""
     import nfc.clf.pn532
     import nfc.clf.transport
 
     with contextlib.ExitStack() as undo:
         guard = _claim(path, where)
         undo.callback(_close_quietly, guard)
-        _return_to_default_baud(guard, where, clock)
+        link = Pn532Link(guard.fileno(), where, clock)
+        find_chip(guard, link, where)
+        link.command(SAM_CONFIGURATION, NO_SAM, COMMAND_TIMEOUT_MS)
+        baud = agree_on_baud(guard, link, where, baud_max)
         try:
             transport: NfcpyTransport = nfc.clf.transport.TTY(path)
             undo.callback(_close_quietly, transport)
-            device: NfcpyDevice = nfc.clf.pn532.init(transport)
+            transport.baudrate = baud
+            chipset = nfc.clf.pn532.Chipset(transport, logging.getLogger("nfc.clf.pn532"))
+            device: NfcpyDevice = nfc.clf.pn532.Device(chipset, logging.getLogger("nfc.clf.pn532"))
         except _nfcpy_failures() as error:
             raise ReaderLost(f"nfcpy cannot start the chip: {error}", where=where, next_step="replug it") from error
         undo.pop_all()
@@ -92,31 +96,6 @@ def _claim(path: str, where: str) -> serial.Serial:
         return serial.Serial(path, BAUD_AT_POWER_UP, timeout=0, exclusive=True)
     except (OSError, ValueError, termios.error) as error:
         raise ReaderLost(str(error), where=where, next_step="is it plugged in, and used by nobody else?") from error
-
-
-def _return_to_default_baud(guard: serial.Serial, where: str, clock: Clock) -> None:
-    link = Pn532Link(guard.fileno(), where, clock)
-    ack_timeout_ms = USB_FIRST_ACK_TIMEOUT_MS if "/dev/ttyUSB" in where else ACK_TIMEOUT_MS
-    for baud in (BAUD_AT_POWER_UP, *BAUDS_LEFT_BEHIND):
-        guard.baudrate = baud
-        if _answers(link, ack_timeout_ms):
-            break
-    else:
-        raise ReaderLost(
-            "no PN532 answers at any baud rate", where=where, next_step="check wiring and the HSU switches"
-        )
-    if baud != BAUD_AT_POWER_UP:
-        link.command(SET_SERIAL_BAUD_RATE, bytes([BAUD_AT_POWER_UP_CODE]), COMMAND_TIMEOUT_MS)
-        link.acknowledge()
-        time.sleep(BAUD_SETTLE_S)
-        guard.baudrate = BAUD_AT_POWER_UP
-
-
-def _answers(link: Pn532Link, ack_timeout_ms: int) -> bool:
-    with contextlib.suppress(ReaderLost):
-        link.wake_up()
-        return link.command(GET_FIRMWARE_VERSION, b"", COMMAND_TIMEOUT_MS, ack_timeout_ms) is not None
-    return False
 
 
 def _close_quietly(opened: NfcpyDevice | NfcpyTransport | serial.Serial) -> None:

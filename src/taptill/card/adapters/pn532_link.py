@@ -4,6 +4,7 @@ Comes in: command code and parameters. Goes out: the response data, None where t
 finish it in time, or ReaderLost.
 Strategy: a strict order of ACK and response, each with its own deadline. What comes before the ACK is left over from
 earlier and dropped; a damaged response is asked for again with a NACK; an unfinished command is aborted with an ACK.
+How long the chip took ends with its first response, damaged or not: asking again says nothing about the card.
 """
 
 from __future__ import annotations
@@ -41,15 +42,19 @@ class Pn532Link:
         self._clock = clock
         self._framer = Framer()
         self._events: deque[Event] = deque()
+        self._heard_us = 0  # when the newest bytes came
+        self.elapsed_us = 0  # of the last command that was answered: first byte out to last byte of the response in
+        self.damaged_responses = 0  # since the line was opened
 
     def command(self, code: int, data: bytes, timeout_ms: int, ack_timeout_ms: int = ACK_TIMEOUT_MS) -> bytes | None:
         """Response data without code; None if the chip accepted the command but gave no answer in `timeout_ms`, which
         aborts it. Raises ReaderLost on silence, garbage, refusal or a dead line."""
         self._framer.reset()
         self._events.clear()
+        begun_us = self._clock.monotonic_us()
         self._write(frame(bytes([TO_CHIP, code]) + data))
         self._await_ack(code, self._in_ms(ack_timeout_ms))
-        response = self._await_response(code, self._in_ms(timeout_ms))
+        response = self._await_response(code, begun_us, self._in_ms(timeout_ms))
         if response is None:
             self.acknowledge()
         return response
@@ -67,12 +72,15 @@ class Pn532Link:
             if event is None:
                 raise self._lost(f"command {code:02X} is not acknowledged")
 
-    def _await_response(self, code: int, until_us: int) -> bytes | None:
+    def _await_response(self, code: int, begun_us: int, until_us: int) -> bytes | None:
         repeats = 0
         while (event := self._next_event(until_us)) is not None:
             if isinstance(event, Signal):
                 continue
+            if repeats == 0:
+                self.elapsed_us = max(1, self._heard_us - begun_us)
             if not isinstance(event, Frame):
+                self.damaged_responses += 1
                 if repeats == REPEATS_MAX:
                     raise self._lost(f"the response to command {code:02X} stays garbled: {event.reason}")
                 repeats += 1
@@ -88,7 +96,9 @@ class Pn532Link:
             left_us = until_us - self._clock.monotonic_us()
             if left_us <= 0 or not select.select([self._line], [], [], left_us / 1e6)[0]:
                 return None
-            self._events.extend(self._framer.feed(self._read()))
+            octets = self._read()
+            self._heard_us = self._clock.monotonic_us()
+            self._events.extend(self._framer.feed(octets))
         return self._events.popleft()
 
     def _read(self) -> bytes:
