@@ -29,7 +29,7 @@ TERMINAL_ID = "10000001"
 MERCHANT_ID = "898310000000001"
 MERCHANT_NAME = "闪付实验小店 TapTill Lab Shop"
 ISSUER_NAME = "Lab bank"
-ISSUER_PREFIX = "622800"
+ISSUER_PREFIXES = ("622800", "476173", "541333", "374245")  # of the test numbers of UnionPay, Visa, Mastercard, Amex
 STATUS_URL = "https://status.example/{ref}"
 CREDIT_MINOR = 1_000_000
 OUTAGE_LIMITS = {
@@ -184,9 +184,14 @@ def _host_config(files: LabFiles, secrets: _Secrets, scheme: Scheme) -> HostConf
         ),
         merchants=(Merchant(id=MERCHANT_ID, name=MERCHANT_NAME),),
         terminals=(Terminal(id=TERMINAL_ID, merchant=MERCHANT_ID, key_set=KEY_SET_ID.hex()),),
-        issuers=(Issuer(prefix=ISSUER_PREFIX, key=scheme.issuer_key.hex(), name=ISSUER_NAME),),
+        issuers=issuers(scheme),
         accounts=card_accounts(),
     )
+
+
+def issuers(scheme: Scheme) -> tuple[Issuer, ...]:
+    """The lab's one issuer, for the numbers of every scheme."""
+    return tuple(Issuer(prefix=prefix, key=scheme.issuer_key.hex(), name=ISSUER_NAME) for prefix in ISSUER_PREFIXES)
 
 
 def card_accounts() -> tuple[CardAccount, ...]:

@@ -15,6 +15,8 @@ from taplab.card.scheme import SchemeFileError
 from taptill.card.ca_keys import parse_ca_keys
 from taptill.entropy import SystemEntropy
 
+# UnionPay numbers of this lab; beginnings of published test numbers of Visa, Mastercard and American Express.
+PUBLISHED_TEST_NUMBERS = ("62280001000011", "47617390010100", "54133390000015", "374245455400126")
 GOOD = 'label = "x"\npan = "6228000100001109"\nexpiry = "2031-12"\n'
 
 
@@ -28,7 +30,7 @@ def test_every_packaged_card_loads_and_has_a_valid_test_number(name: str, scheme
     text = packaged_cards()[name].read_text(encoding="utf-8")
     pan = text.split('pan = "')[1].split('"')[0]
     assert passes_luhn(pan)
-    assert pan.startswith("62280001000011")
+    assert pan.startswith(PUBLISHED_TEST_NUMBERS)
     assert load_card(name, scheme, SystemEntropy()).label in text
 
 
@@ -104,7 +106,7 @@ def test_a_file_that_is_no_scheme_is_refused(tmp_path: Path) -> None:
         Scheme.load(path)
 
 
-def test_the_ca_key_is_exported_as_a_terminal_reads_it(scheme: Scheme) -> None:
-    (key,) = parse_ca_keys(scheme.ca_keys_toml())
-    assert (key.rid.hex(), key.index, key.test) == ("a000000333", 0xF1, True)
-    assert key.modulus == scheme.authority.modulus
+def test_the_ca_key_is_exported_under_each_rid_as_a_terminal_reads_it(scheme: Scheme) -> None:
+    keys = parse_ca_keys(scheme.ca_keys_toml())
+    assert [key.rid.hex() for key in keys] == ["a000000333", "a000000003", "a000000004"]
+    assert {(key.index, key.modulus, key.test) for key in keys} == {(0xED, scheme.authority.modulus, True)}

@@ -152,20 +152,21 @@ def test_the_host_reads_its_configuration(lab: LabFiles) -> None:
 
 def test_every_card_of_the_lab_has_an_account_under_the_labs_issuer(lab: LabFiles) -> None:
     config = load_host_config(lab.host_config)
-    (issuer,) = config.issuers
-    assert issuer.key == Scheme.load(lab.scheme).issuer_key.hex()
+    assert {issuer.key for issuer in config.issuers} == {Scheme.load(lab.scheme).issuer_key.hex()}
     assert len(config.accounts) == len(packaged_cards())
-    assert all(account.pan.startswith(issuer.prefix) for account in config.accounts)
+    prefixes = tuple(issuer.prefix for issuer in config.issuers)
+    assert all(account.pan.startswith(prefixes) for account in config.accounts)
     credit = {account.note: account.credit_minor for account in config.accounts}
     assert credit["Low limit"] < credit["Good credit"]
     assert {account.note for account in config.accounts if account.blocked} == {"Blocked"}
     assert {account.expiry for account in config.accounts if account.note == "Expired"} == {"2206"}
 
 
-def test_the_terminal_gets_the_labs_ca_key_as_a_test_key(lab: LabFiles) -> None:
-    (key,) = parse_ca_keys(lab.ca_keys.read_text(encoding="utf-8"))
-    assert key.test
-    assert key.modulus == Scheme.load(lab.scheme).authority.modulus
+def test_the_terminal_gets_the_labs_ca_key_as_a_test_key_of_each_scheme(lab: LabFiles) -> None:
+    keys = parse_ca_keys(lab.ca_keys.read_text(encoding="utf-8"))
+    assert {key.rid.hex() for key in keys} == {"a000000333", "a000000003", "a000000004"}
+    assert all(key.test for key in keys)
+    assert {key.modulus for key in keys} == {Scheme.load(lab.scheme).authority.modulus}
 
 
 def test_the_terminal_reads_its_configuration(lab: LabFiles) -> None:

@@ -46,11 +46,21 @@ def icc_certificate(
     return _certify(ICC_CERTIFICATE, issuer, card, name, expiry_mmyy, serial, static_data)
 
 
-def signed_dynamic_data(card: RsaKey, dynamic_number: bytes, terminal_data: bytes) -> bytes:
-    """EMV Book 2, Table 16 (format 05): 9F4B. `terminal_data` is what the terminal adds to the hash by itself."""
-    dynamic_data = bytes([len(dynamic_number)]) + dynamic_number
+def signed_dynamic_data(card: RsaKey, dynamic_number: bytes, terminal_data: bytes, behind: bytes = b"") -> bytes:
+    """EMV Book 2, Table 16 (format 05): 9F4B. `terminal_data` is what the terminal adds to the hash by itself; `behind`
+    follows the number inside the ICC dynamic data."""
+    dynamic_data = bytes([len(dynamic_number)]) + dynamic_number + behind
     head = bytes([DYNAMIC_DATA, SHA_1, len(dynamic_data)]) + dynamic_data
     return _sign(card, head.ljust(_room(card), bytes([_PADDING])), terminal_data)
+
+
+def signed_combined_data(
+    card: RsaKey, dynamic_number: bytes, cryptogram: bytes, exchanged: bytes, terminal_data: bytes, relay: bytes = b""
+) -> bytes:
+    """EMV Book 2, Table 18 (CDA): 9F4B. `cryptogram` is 9F27 and the AC; `exchanged` is what the transaction data hash
+    covers; `relay` is appended after relay resistance (Book C-2, Table 6.8)."""
+    behind = cryptogram + hashlib.sha1(exchanged, usedforsecurity=False).digest() + relay
+    return signed_dynamic_data(card, dynamic_number, terminal_data, behind)
 
 
 def _certify(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from taplab.card.personalisation import OfflineFunds, Personalisation
+from taplab.card.personalisation import Brand, CardKeys, Issued, OfflineFunds, Personalisation
 from taplab.card.rsa_key import RsaKey
 from taptill.card.tlv import Tlv, find, parse_tlv
 from taptill.errors import ConfigError
@@ -57,9 +57,8 @@ def _assemble(groups: dict[str, bytes], icc_key: RsaKey, card_key: bytes, balanc
         ceiling_minor=_amount(everything, 0x9F77),
     )
     application = parse_tlv(fci, "FCI")
-    return Personalisation(
-        label=_required(application, 0x50).decode("ascii"),
-        ppse=_group(groups, PPSE_GROUP),
+    issued = Issued(
+        brand=Brand.UNIONPAY,
         aid=_required(application, 0x84),
         fci=fci,
         pdol=_required(application, 0x9F38),
@@ -69,10 +68,12 @@ def _assemble(groups: dict[str, bytes], icc_key: RsaKey, card_key: bytes, balanc
         track2=_required(everything, 0x57),
         sequence_number=_required(everything, 0x5F34),
         issuer_data=_required(processing, 0x9F10),
-        card_key=card_key,
+        keys=CardKeys(card_key),
         icc_key=icc_key,
         funds=funds,
     )
+    label = _required(application, 0x50).decode("ascii")
+    return Personalisation(label=label, ppse=_group(groups, PPSE_GROUP), applications=(issued,))
 
 
 def _group(groups: dict[str, bytes], beginning: str) -> bytes:

@@ -1,15 +1,17 @@
-"""The lab's own payment scheme: a CA, one issuer under it, and the issuer's cryptogram key.
+"""The lab's own payment schemes: a CA, one issuer under it, and the issuer's cryptogram key.
 
 Comes in: entropy once, then a JSON file. Goes out: certificates for cards, the CA public key for terminals, and the
 issuer key for the host.
-Strategy: keys are made once and kept, so that a terminal's CA file and a host's key outlive a restart of the lab. All
-lab cards share one ICC key; their certificates differ by PAN and static data. The CA key is a test key and says so.
+Strategy: keys are made once and kept, so that a terminal's CA file and a host's key outlive a restart of the lab. One
+CA key serves all schemes, each under its own RID; all lab cards share one ICC key, their certificates differ by PAN and
+static data. The CA key is a test key and says so.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -21,8 +23,11 @@ from taptill.entropy import Entropy
 from taptill.errors import ConfigError
 
 UNIONPAY_RID = bytes.fromhex("A000000333")
-LAB_CA_INDEX = 0xF1  # no index UnionPay uses
-ISSUER_IDENTIFIER = "62280001"  # the leftmost digits of every lab card
+VISA_RID = bytes.fromhex("A000000003")
+MASTERCARD_RID = bytes.fromhex("A000000004")
+RIDS = (UNIONPAY_RID, VISA_RID, MASTERCARD_RID)
+LAB_CA_INDEX = 0xED  # no index any of them has published a key under
+ISSUER_IDENTIFIER_DIGITS = 8
 CERTIFICATES_EXPIRE_MMYY = "1239"
 CA_KEY_EXPIRES_YYMMDD = "391231"
 ISSUER_SERIAL = bytes.fromhex("0000A1")
@@ -83,25 +88,32 @@ class Scheme:
         keys = {name: _key_to_json(getattr(self, name)) for name in _KEY_NAMES}
         write_secret(path, json.dumps({**keys, "issuer_key": self.issuer_key.hex()}, indent=1))
 
-    def issuer_certificate(self) -> Certificate:
-        """The issuer's key under the lab CA: 90, 92, 9F32."""
-        return issuer_certificate(
-            self.authority, self.issuer, ISSUER_IDENTIFIER, CERTIFICATES_EXPIRE_MMYY, ISSUER_SERIAL
-        )
+    def issuer_certificate(self, pan: str) -> Certificate:
+        """The issuer's key under the lab CA, for cards whose numbers begin like this one: 90, 92, 9F32."""
+        return _issuer_certificate(self.authority, self.issuer, pan[:ISSUER_IDENTIFIER_DIGITS])
 
     def icc_certificate(self, pan: str, static_data: bytes) -> Certificate:
         """The card's key under the issuer's: 9F46, 9F48, 9F47."""
         return icc_certificate(self.issuer, self.card, pan, CERTIFICATES_EXPIRE_MMYY, ICC_SERIAL, static_data)
 
-    def ca_key(self) -> CaKey:
-        """The public key a terminal needs to believe the lab's cards, marked as a test key."""
+    def ca_key(self, rid: bytes = UNIONPAY_RID) -> CaKey:
+        """The public key a terminal needs to believe the lab's cards of this RID, marked as a test key."""
         modulus, exponent = self.authority.modulus, self.authority.exponent
-        checksum = ca_key_checksum(UNIONPAY_RID, LAB_CA_INDEX, modulus, exponent)
-        return CaKey(UNIONPAY_RID, LAB_CA_INDEX, modulus, exponent, checksum, CA_KEY_EXPIRES_YYMMDD, test=True)
+        checksum = ca_key_checksum(rid, LAB_CA_INDEX, modulus, exponent)
+        return CaKey(rid, LAB_CA_INDEX, modulus, exponent, checksum, CA_KEY_EXPIRES_YYMMDD, test=True)
+
+    def ca_keys(self) -> tuple[CaKey, ...]:
+        """The same key under the RID of each scheme the lab has cards of."""
+        return tuple(self.ca_key(rid) for rid in RIDS)
 
     def ca_keys_toml(self) -> str:
-        """The CA key as a terminal's configuration file."""
-        return format_ca_keys([self.ca_key()])
+        """The CA keys as a terminal's configuration file."""
+        return format_ca_keys(self.ca_keys())
+
+
+@cache
+def _issuer_certificate(authority: RsaKey, issuer: RsaKey, identifier: str) -> Certificate:
+    return issuer_certificate(authority, issuer, identifier, CERTIFICATES_EXPIRE_MMYY, ISSUER_SERIAL)
 
 
 def _key_to_json(key: RsaKey) -> dict[str, str]:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from taphost.config import HostConfig, Issuer, Merchant, Terminal
+from taphost.config import HostConfig, Merchant, Terminal
 from taplab.card import Card, Scheme
 from taplab.card.card_file import packaged_cards, personalise, read_card_file
 from taplab.card.personalisation import Personalisation
@@ -29,8 +29,6 @@ from taplab.card.scheme import CA_BITS, CA_EXPONENT, ICC_BITS, ICC_EXPONENT, ISS
 from taplab.provision import (
     ACCOUNT_KEY_OCTETS,
     BDK_OCTETS,
-    ISSUER_NAME,
-    ISSUER_PREFIX,
     KEY_SET_ID,
     MERCHANT_ID,
     MERCHANT_NAME,
@@ -38,6 +36,7 @@ from taplab.provision import (
     TOKEN_KEY_OCTETS,
     LabFiles,
     card_accounts,
+    issuers,
     terminal_config,
 )
 from taptill.card.ca_keys import CaKeyStore
@@ -97,7 +96,7 @@ def common_ground() -> Ground:
         cards=MappingProxyType(
             {name: personalise(read_card_file(path), scheme) for name, path in packaged_cards().items()}
         ),
-        ca_keys=CaKeyStore.of((*product_ca_keys(), scheme.ca_key())),
+        ca_keys=CaKeyStore.of((*product_ca_keys(), *scheme.ca_keys())),
         host=_host_config(scheme, bdk),
         terminal=terminal,
         profile=read_profile("aes"),
@@ -136,7 +135,7 @@ def _host_config(scheme: Scheme, bdk: bytes) -> HostConfig:
         account_key=_octets("account key", ACCOUNT_KEY_OCTETS).hex(),
         merchants=(Merchant(id=MERCHANT_ID, name=MERCHANT_NAME),),
         terminals=(Terminal(id=TERMINAL_ID, merchant=MERCHANT_ID, key_set=KEY_SET_ID.hex()),),
-        issuers=(Issuer(prefix=ISSUER_PREFIX, key=scheme.issuer_key.hex(), name=ISSUER_NAME),),
+        issuers=issuers(scheme),
         accounts=card_accounts(),
     )
 
