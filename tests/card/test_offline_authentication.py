@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.card.signer import Key, new_key, signed
 
 from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.offline_authentication import (
@@ -34,38 +34,7 @@ RECORD = bytes.fromhex("70 0E 5A08 6228000100001117 5F3401 00".replace(" ", ""))
 AIP = bytes.fromhex("7C00")
 
 
-@dataclass(frozen=True)
-class Key:
-    """A private RSA key: signs by exponentiation alone, as a card does."""
-
-    modulus: int
-    private: int
-    exponent: bytes
-
-    @property
-    def octets(self) -> bytes:
-        return self.modulus.to_bytes((self.modulus.bit_length() + 7) // 8, "big")
-
-    def sign(self, block: bytes) -> bytes:
-        return pow(int.from_bytes(block, "big"), self.private, self.modulus).to_bytes(len(self.octets), "big")
-
-
-def new_key(bits: int, exponent: int) -> Key:
-    numbers = rsa.generate_private_key(exponent, bits).private_numbers()
-    octets = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
-    return Key(numbers.public_numbers.n, numbers.d, octets)
-
-
 CA, ISSUER, ICC = new_key(1408, 3), new_key(1152, 3), new_key(1024, 65537)
-
-
-def signed(key: Key, head: bytes, behind: bytes, filling: bytes = b"") -> bytes:
-    """6A, head, padding, hash, BC: EMV Book 2, Annex A2.1."""
-    room = len(key.octets) - 22
-    body = head + filling * (room - len(head))
-    assert len(body) == room
-    digest = hashlib.sha1(body + behind, usedforsecurity=False).digest()
-    return key.sign(b"\x6a" + body + digest + b"\xbc")
 
 
 @dataclass(frozen=True)
