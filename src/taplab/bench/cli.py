@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from taplab.bench import append, recovery, replay, sale_during_drain, syncs
+from taplab.bench import append, kernel, recovery, replay, sale_during_drain, syncs, tlv
 from taplab.bench.disk import MEMORY_DISKS, kind_of
 from taplab.bench.measurement import Better, Measure, Plan, Result, Skipped
 
@@ -30,6 +30,8 @@ MEASUREMENTS: dict[str, Measure] = {
     "replay": replay.measure,
     "recovery": recovery.measure,
     "sale_during_drain": sale_during_drain.measure,
+    "tlv": tlv.measure,
+    "kernel": kernel.measure,
 }
 DIRECTORY = Path("build/bench")
 FILE_COLUMNS = 120
