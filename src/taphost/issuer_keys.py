@@ -101,8 +101,13 @@ def visa_script_key(script_card_key: bytes, atc: bytes) -> bytes:
 
 def mac(key: bytes, data: bytes, padding: Padding = Padding.MARKED) -> bytes:
     """8 bytes: MAC algorithm 3 over padded data (ISO 9797-1; EMV Book 2, A1.2.1)."""
-    padded = data + b"\x80" if padding is Padding.MARKED else data
-    return retail_mac(key, padded + bytes(-len(padded) % DES_BLOCK_OCTETS))
+    return retail_mac(key, pad(data, padding))
+
+
+def pad(data: bytes, padding: Padding, block_octets: int = DES_BLOCK_OCTETS) -> bytes:
+    """Whole blocks, at least one."""
+    marked = data + b"\x80" if padding is Padding.MARKED else data
+    return marked + bytes(-len(marked) % block_octets) or bytes(block_octets)
 
 
 def retail_mac(key: bytes, padded: bytes) -> bytes:

@@ -110,8 +110,8 @@ class MastercardTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ApplicationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One application. Empty texts mean what is usual for the scheme; a further application has number and expiry of the
-    first unless it says otherwise."""
+    """One application. Empty texts mean what is usual for the scheme; a further application has the first one's number
+    and expiry unless it says otherwise."""
 
     pan: str = ""
     expiry: str = ""  # YYYY-MM
