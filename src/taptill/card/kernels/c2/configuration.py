@@ -64,7 +64,8 @@ DEFAULTS: Mapping[int, bytes] = MappingProxyType(
     }
 )
 _ANY_LENGTH = frozenset({tags.DEFAULT_UDOL, tags.PHONE_MESSAGES})
-_AMOUNTS = (tags.FLOOR_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE, tags.CVM_LIMIT)
+_LIMITS = (tags.FLOOR_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE, tags.CVM_LIMIT)
+_DECIMAL = frozenset({*_LIMITS, tags.MESSAGE_HOLD_TIME})
 PHONE_MESSAGE_OCTETS = 8
 _PUBLIC_TAGS_MAX = 0xFFFF  # DF81xx and DF83xx have three octets
 
@@ -77,7 +78,7 @@ class Configuration:
 
     @classmethod
     def of(cls, combination: Combination, request: TapRequest) -> Configuration:
-        """Raises ConfigError for a data object of the wrong length, or an amount that is no number."""
+        """Raises ConfigError for a data object of the wrong length, or one that should be digits and is not."""
         values = dict(DEFAULTS)
         values |= {tag: value for tag, value in combination.kernel_data.items() if value or tag not in DEFAULTS}
         values |= _named(combination)
@@ -92,8 +93,8 @@ class Configuration:
         """A binary number."""
         return int.from_bytes(self.values[tag], "big")
 
-    def amount_minor(self, tag: int) -> int:
-        """An amount, n12."""
+    def decimal(self, tag: int) -> int:
+        """A number in digits: amounts in minor units, the hold time."""
         return int(self.values[tag].hex())
 
     @property
@@ -130,13 +131,9 @@ class Configuration:
 
 
 def _named(combination: Combination) -> dict[int, bytes]:
-    limits = {
-        tags.FLOOR_LIMIT: combination.floor_limit_minor,
-        tags.TRANSACTION_LIMIT: combination.transaction_limit_minor,
-        tags.TRANSACTION_LIMIT_ON_DEVICE: combination.transaction_limit_minor,
-        tags.CVM_LIMIT: combination.cvm_limit_minor,
-    }
-    named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits.items() if limit is not None}
+    floor, most, cvm = combination.floor_limit_minor, combination.transaction_limit_minor, combination.cvm_limit_minor
+    limits = zip(_LIMITS, (floor, most, most, cvm), strict=True)
+    named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits if limit is not None}
     if combination.application_version:
         named[0x9F09] = combination.application_version
     return named
@@ -148,7 +145,7 @@ def _check(values: Mapping[int, bytes]) -> None:
         right = len(value) == len(default) or tag in _ANY_LENGTH
         if tag == tags.PHONE_MESSAGES:
             right = len(value) % PHONE_MESSAGE_OCTETS == 0
-        if not right or (tag in _AMOUNTS and not value.hex().isdigit()):
+        if not right or (tag in _DECIMAL and not value.hex().isdigit()):
             where = f"kernel_data {tag:X}"
             raise ConfigError(
                 f"{value.hex().upper()} is not of its form", where=where, next_step="see EMV Book C-2, A.1"

@@ -44,13 +44,13 @@ def decide(here: Transaction) -> State:
     refusal = _may_go_on(here) or _prepare_authentication(here)
     if refusal is not None:
         return refusal
-    above = here.amount_minor > here.configuration.amount_minor(tags.CVM_LIMIT)
+    above = here.amount_minor > here.configuration.decimal(tags.CVM_LIMIT)
     capability = tags.CVM_CAPABILITY_REQUIRED if above else tags.CVM_CAPABILITY_NOT_REQUIRED
     here.terminal[0x9F33] = here.configuration.capabilities(here.configuration.values[capability])  # S456.32, S456.33
     yield from read_balance(here, tags.BALANCE_BEFORE)  # S456.34
     here.tvr = processing_restrictions(here.tvr, here.terminal, here.card)  # S456.35
     select_cvm(here, above)
-    if here.amount_minor > here.configuration.amount_minor(tags.FLOOR_LIMIT):
+    if here.amount_minor > here.configuration.decimal(tags.FLOOR_LIMIT):
         here.find(TVR_FLOOR_LIMIT_EXCEEDED)  # S456.38
     here.tvr = check_exceptions(here.tvr, _pan(here), here.request.exceptions)
     unverified = above and has_bit(here.tvr, TVR_CVM_FAILED)
@@ -65,7 +65,7 @@ def _may_go_on(here: Transaction) -> Outcome | None:
         return end_application("data-exchange-time-out")  # S6
     on_device = here.on_device_verification
     limit = tags.TRANSACTION_LIMIT_ON_DEVICE if on_device else tags.TRANSACTION_LIMIT  # S3.33 to S3.35
-    if here.amount_minor > here.configuration.amount_minor(limit):
+    if here.amount_minor > here.configuration.decimal(limit):
         return select_next("amount-not-allowed")  # S456.15
     missing = [tag for tag in _MANDATORY if not here.card.get(tag)]
     if missing:

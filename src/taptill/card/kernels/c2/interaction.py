@@ -17,7 +17,7 @@ _SECOND_TAP = 0x00030F
 _VERIFIED = 0x001000
 _OCTETS = 3
 _MESSAGES = frozenset(MessageId)
-HOLD_UNIT_MS = 100  # DF812D counts tenths of a second
+HOLD_UNIT_MS = 100  # DF812D, n6, counts tenths of a second
 
 
 def asks_for_second_tap(card: Mapping[int, bytes]) -> bool:
@@ -29,7 +29,7 @@ def phone_outcome(card: Mapping[int, bytes], configuration: Configuration) -> Ou
     """S9_10.72 to S9_10.80: the message of the first entry that fits, then the same sale again."""
     message = _message(_information(card), configuration.values[tags.PHONE_MESSAGES])
     again = see_phone("card-wants-its-owner")
-    hold_ms = int.from_bytes(configuration.values[tags.MESSAGE_HOLD_TIME], "big") * HOLD_UNIT_MS
+    hold_ms = configuration.decimal(tags.MESSAGE_HOLD_TIME) * HOLD_UNIT_MS
     on_outcome, on_restart = again.ui_on_outcome, again.ui_on_restart
     return replace(
         again,

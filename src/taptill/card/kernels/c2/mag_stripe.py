@@ -45,7 +45,7 @@ def read_mag_stripe_record(here: Transaction) -> State:
     if not here.exchange.may_write():
         return end_application("data-exchange-time-out")
     limit = tags.TRANSACTION_LIMIT_ON_DEVICE if here.on_device_verification else tags.TRANSACTION_LIMIT
-    if here.amount_minor > here.configuration.amount_minor(limit):
+    if here.amount_minor > here.configuration.decimal(limit):
         return select_next("amount-not-allowed")  # S78.11
     here.terminal[0x9F6A] = numeric_number(here.request.unpredictable_number, layout.number_digits)
     here.exchange.tell(here.card, last=True)
@@ -130,4 +130,4 @@ def _layout(here: Transaction) -> TrackLayout | Refused:
 
 
 def _above_cvm_limit(here: Transaction) -> bool:
-    return here.amount_minor > here.configuration.amount_minor(tags.CVM_LIMIT)
+    return here.amount_minor > here.configuration.decimal(tags.CVM_LIMIT)

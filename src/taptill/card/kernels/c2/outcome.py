@@ -12,7 +12,6 @@ from collections.abc import Generator
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.ca_keys import RID_OCTETS
-from taptill.card.certificates import Refused, RsaPublicKey, verify_dynamic
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.balance import read_balance_after, with_balance
 from taptill.card.kernels.c2.interaction import asks_for_second_tap, phone_outcome
@@ -22,8 +21,6 @@ from taptill.card.offline_authentication import (
     CombinedSignature,
     Evidence,
     authenticate_combined,
-    card_key,
-    combined_cryptogram,
     static_data_of,
 )
 from taptill.card.outcome import CryptogramType, OdaVerdict, Outcome
@@ -72,21 +69,11 @@ def _authenticate(here: Transaction) -> Outcome | None:
     )
     here.oda = authenticate_combined(evidence, here.ca_keys, combined)
     here.tsi = with_bit(here.tsi, TSI_ODA_PERFORMED)
-    cryptogram = _signed_cryptogram(here, evidence) if here.oda.verdict is OdaVerdict.PASSED else None
-    if cryptogram is None:
+    if here.oda.verdict is not OdaVerdict.PASSED:
         here.find(TVR_CDA_FAILED)  # S9_10.46
         return end_application("oda-failed")
-    here.card[0x9F26] = cryptogram
+    here.card.update(here.oda.signed_data)  # with CDA the cryptogram stands nowhere else (EMV Book 2, 6.6.2)
     return None
-
-
-def _signed_cryptogram(here: Transaction, evidence: Evidence) -> bytes | None:
-    """With CDA the cryptogram stands nowhere but in the signature (EMV Book 2, 6.6.2)."""
-    key = card_key(evidence, here.ca_keys)[1]
-    if not isinstance(key, RsaPublicKey):
-        return None
-    dynamic = verify_dynamic(here.card[0x9F4B], key, here.terminal[0x9F37])
-    return None if isinstance(dynamic, Refused) else combined_cryptogram(dynamic)
 
 
 def _without_signature(here: Transaction) -> Outcome | None:
