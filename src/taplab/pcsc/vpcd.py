@@ -3,7 +3,8 @@
 Comes in: a card held to the reader or taken away. Goes out: its answers over TCP to the driver inside pcscd.
 Strategy: a connection is the presence of a card. Taking the card away closes it, in the middle of an exchange too; the
 driver then reports an empty slot at its next look, every 400 ms. A pcscd that restarts finds the card still there.
-Wire: 16-bit length, then one control octet or an APDU. `FF CA` is answered as a PC/SC reader answers it, with the UID.
+Wire: 16-bit length, then one control octet or an APDU. `FF CA` is answered as a PC/SC reader answers it, with the UID,
+or for type A with the ATS.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import socket
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from taplab.card import Card
+from taplab.pn532.held_cards import TypeBCard
+from taplab.pn532.picc_blocks import AnsweringCard
 
 LOOPBACK = "127.0.0.1"
 CONNECT_WAIT_S = 1.0
@@ -21,8 +23,25 @@ RECONNECT_EVERY_S = 0.05
 REMOVAL_WAIT_S = 5.0
 
 POWER_OFF, POWER_ON, RESET, GIVE_ATR = b"\x00", b"\x01", b"\x02", b"\x04"
-_GET_UID = bytes.fromhex("FFCA0000")  # PC/SC Part 3, 3.2.2.1.3
+_GET_UID, _GET_ATS = bytes.fromhex("FFCA0000"), bytes.fromhex("FFCA0100")  # PC/SC Part 3, 3.2.2.1.3
 _SW_OK, _SW_NOT_SUPPORTED = bytes.fromhex("9000"), bytes.fromhex("6A81")
+
+
+class SlotCard(AnsweringCard, Protocol):
+    """Whatever answers APDUs, with the `atr` a PC/SC reader makes up for it."""
+
+    @property
+    def atr(self) -> bytes: ...
+
+
+class CardWithAts(SlotCard, Protocol):
+    """A card of type A."""
+
+    @property
+    def ats(self) -> bytes: ...
+
+
+HeldCard = CardWithAts | TypeBCard
 
 
 class VirtualSlot:
@@ -35,7 +54,7 @@ class VirtualSlot:
         self._connection: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
-    def present(self, card: Card) -> None:
+    def present(self, card: HeldCard) -> None:
         """Hold `card` to the reader; one that lies there is taken away first."""
         self.remove()
         self._removed = threading.Event()
@@ -58,7 +77,7 @@ class VirtualSlot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove()
 
-    def _serve(self, card: Card, removed: threading.Event) -> None:
+    def _serve(self, card: HeldCard, removed: threading.Event) -> None:
         while not removed.is_set():
             try:
                 connection = socket.create_connection((LOOPBACK, self.port), CONNECT_WAIT_S)
@@ -76,7 +95,7 @@ class VirtualSlot:
                     self._connection = None
 
 
-def _converse(connection: socket.socket, card: Card, removed: threading.Event) -> None:
+def _converse(connection: socket.socket, card: HeldCard, removed: threading.Event) -> None:
     """Until either side has gone."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     card.reset()
@@ -93,9 +112,13 @@ def _converse(connection: socket.socket, card: Card, removed: threading.Event) -
         return
 
 
-def _answer(card: Card, command: bytes) -> tuple[bytes, int]:
+def _answer(card: HeldCard, command: bytes) -> tuple[bytes, float]:
+    if command[:4] == _GET_UID:
+        return card.uid + _SW_OK, 0
+    if command[:4] == _GET_ATS and not isinstance(card, TypeBCard) and card.ats:
+        return card.ats + _SW_OK, 0
     if command[:1] == b"\xff":
-        return (card.uid + _SW_OK if command[:4] == _GET_UID else _SW_NOT_SUPPORTED), 0
+        return _SW_NOT_SUPPORTED, 0
     answer = card.answer(command)
     return answer.octets, answer.compute_ms
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from taptill.card.adapters.pcsc_atr import kind_of
 from taptill.card.adapters.pcsc_calls import (
     STATE_UNAWARE,
     CallOverdue,
@@ -37,6 +38,7 @@ HEARTBEAT_MS = 1000  # the longest wait without asking the service anything
 EMPTY_FOR_SURE_MS = 900
 
 GET_UID = bytes.fromhex("FFCA000000")  # PC/SC Part 3, 3.2.2.1.3; answered by the reader, not by the card
+GET_ATS = bytes.fromhex("FFCA010000")  # refused for type B
 SW_OK = b"\x90\x00"
 STATUS_WORD_OCTETS = 2  # less than that is how some drivers say that the card has gone
 
@@ -74,7 +76,7 @@ class PcscReader:
             state = self._look(known, wait_ms, until_us)
             self._note_empty(state)
             is_new = state.card_is_present and self._reported not in (state.card_events, _ANY_CARD)
-            if is_new and (presentation := self._activate(state, until_us)) is not None:
+            if is_new and (presentation := self._activate(until_us)) is not None:
                 return presentation
             left_ms = self._left_ms(until_us)
             if left_ms <= 0:
@@ -121,8 +123,22 @@ class PcscReader:
     def close(self) -> None:
         self._give_up(CLOSE_WAIT_MS)
 
-    def _activate(self, seen: ReaderState, until_us: int) -> Presentation | None:
+    def _activate(self, until_us: int) -> Presentation | None:
         """Connects, and proves that the card seen is the card connected; None when it is not, or not yet."""
+        seen = self._look(STATE_UNAWARE, 0, until_us)  # a look that waited in vain has no ATR
+        presentation = self._connect(seen, until_us)
+        if presentation is None:
+            return None
+        now = self._look(STATE_UNAWARE, 0, until_us)
+        is_the_same = now.card_events == seen.card_events and now.card_is_present
+        if not is_the_same or not presentation.takes_apdus:
+            self._drop_card(until_us)
+        if not is_the_same:
+            return None
+        self._reported = now.card_events
+        return presentation
+
+    def _connect(self, seen: ReaderState, until_us: int) -> Presentation | None:
         context = self._context
         if context is None:
             raise self._not_open()
@@ -131,6 +147,7 @@ class PcscReader:
             self._call(lambda: context.connect(self._name), until_us)
             self._connected = True
             told, _ = self._call(lambda: context.transmit(GET_UID), until_us)
+            kind = kind_of(seen.atr, lambda: self._has_ats(context, until_us))
         except ScardFailure as failure:
             self._drop_card(until_us)
             is_passing = context.is_about_the_card(failure) or (
@@ -139,12 +156,16 @@ class PcscReader:
             if is_passing:
                 return None
             raise self._lost(str(failure)) from failure
-        now = self._look(STATE_UNAWARE, 0, until_us)
-        if now.card_events != seen.card_events or not now.card_is_present or len(told) < STATUS_WORD_OCTETS:
+        if len(told) < STATUS_WORD_OCTETS:
             self._drop_card(until_us)
             return None
-        self._reported = now.card_events
-        return Presentation(uid=told[:-2] if told[-2:] == SW_OK else b"", technology="?", answer=now.atr)
+        uid = told[:-2] if told[-2:] == SW_OK else b""
+        return Presentation(uid, kind.technology, seen.atr, takes_apdus=kind.takes_apdus)
+
+    def _has_ats(self, context: PcscContext, until_us: int) -> bool:
+        """Raises ScardFailure."""
+        told, _ = self._call(lambda: context.transmit(GET_ATS), until_us)
+        return told[-2:] == SW_OK and len(told) > STATUS_WORD_OCTETS
 
     def _look(self, known_flags: int, wait_ms: int, until_us: int) -> ReaderState:
         context = self._context
