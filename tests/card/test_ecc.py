@@ -68,6 +68,18 @@ def test_the_multiples_next_to_each_other_and_opposite_are_added_right(suite: Si
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_point_added_to_itself_is_doubled(suite: SignatureSuite) -> None:
+    """The private number is chosen so that s*G and -r*Q are one point: k = 2s, d = -s/r."""
+    for s in range(1, 50):
+        r = hashlib.new(suite.hash_name, x_of(suite, 2 * s) + b"twin").digest()
+        d = -s * pow(int.from_bytes(r, "big"), -1, suite.order) % suite.order
+        numbers = ec.derive_private_key(d, suite.curve).public_key().public_numbers()
+        if numbers.y < suite.prime - numbers.y:
+            break
+    assert verify(suite, x_of(suite, d), b"twin", r + s.to_bytes(suite.field_octets, "big"))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_a_signature_whose_number_is_out_of_range_is_refused(suite: SignatureSuite) -> None:
     signature = sign(suite, 5, 7, b"range")
     s = int.from_bytes(signature[suite.hash_octets :], "big") + suite.order

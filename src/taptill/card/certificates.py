@@ -20,7 +20,6 @@ _RSA = 0x01
 _ISSUER_FORMAT, _STATIC_FORMAT, _ICC_FORMAT, _DYNAMIC_FORMAT = 0x02, 0x03, 0x04, 0x05
 _ISSUER_OVERHEAD, _ICC_OVERHEAD = 36, 42  # EMV Book 2, Tables 6 and 14: everything in a certificate but the key
 _EXPONENTS = (3, 65537)  # EMV Book 2, Annex B2.1
-_KEY_OCTETS_MAX = 248  # EMV Book 2, Annex B2.1
 _ISSUER_IDENTIFIER_DIGITS = range(3, 9)
 _DYNAMIC_OVERHEAD = 25  # EMV Book 2, Table 15: everything in a signature but the ICC dynamic data and its padding
 _DYNAMIC_NUMBER_OCTETS = range(2, 9)
@@ -146,7 +145,7 @@ def _recover_key(
     room = len(block) - overhead
     leftmost = block[key_at : key_at + room]
     modulus = leftmost[:key_octets] if key_octets <= room else leftmost + presented.remainder
-    if len(modulus) != key_octets or len(presented.exponent) != exponent_octets or key_octets > _KEY_OCTETS_MAX:
+    if len(modulus) != key_octets or len(presented.exponent) != exponent_octets:
         return "incomplete"
     return _CertifiedKey(RsaPublicKey(modulus, presented.exponent), block)
 
