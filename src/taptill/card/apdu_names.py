@@ -87,9 +87,14 @@ def describe_apdu(octets: bytes) -> ApduDescription:
     return _command(split_command(octets))
 
 
-def _command(command: CommandApdu) -> ApduDescription:
+def command_title(command: CommandApdu) -> str:
+    """What the command asks for, without its data (the name of an application apart)."""
     name = _COMMANDS.get(command.ins, f"INS {command.ins:02X}")
-    title = f"{name}{_detail(command)} (CLA {command.cla:02X}, P1 {command.p1:02X}, P2 {command.p2:02X})"
+    return f"{name}{_detail(command)} (CLA {command.cla:02X}, P1 {command.p1:02X}, P2 {command.p2:02X})"
+
+
+def _command(command: CommandApdu) -> ApduDescription:
+    title = command_title(command)
     if command.ins == 0xA8:
         return _with_content("command", title, command.data)
     return ApduDescription("command", title, command.data.hex().upper())

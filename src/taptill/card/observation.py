@@ -7,7 +7,7 @@ still be judged. Nothing here decides about a sale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu
@@ -15,36 +15,47 @@ from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
 from taptill.card.offline_authentication import AuthenticatedRecord
 from taptill.card.payment_data import gpo_objects
-from taptill.card.recording import Exchange, split_command
+from taptill.card.recording import GENERATE_AC, SELECT, Exchange, joined, split_command
 from taptill.card.records import parse_afl
+from taptill.card.selection import PPSE
 from taptill.card.tlv import MalformedTlv, Tlv, find, flatten, parse_tlv
 
-_SELECT, _GPO, _READ_RECORD, _GENERATE_AC, _INTERNAL_AUTHENTICATE, _COMPUTE_CHECKSUM = (
-    0xA4,
-    0xA8,
-    0xB2,
-    0xAE,
-    0x88,
-    0x2A,
-)
-_DIRECTORY_NAMES = (b"1PAY.SYS.DDF01", b"2PAY.SYS.DDF01")
+PSE = b"1PAY.SYS.DDF01"
+GPO, READ_RECORD, INTERNAL_AUTHENTICATE, COMPUTE_CHECKSUM, RELAY_RESISTANCE = 0xA8, 0xB2, 0x88, 0x2A, 0xEA
+GET_DATA = 0xCA
+CDOL1, CDOL2, PDOL, UDOL = 0x8C, 0x8D, 0x9F38, 0x9F69
+DEFAULT_UDOL = bytes.fromhex("9F6A04")  # EMV Book C-2, A.1.44
+
+_ENTROPY_OCTETS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cryptogram:
+    """One GENERATE AC: what was asked for, with the values of its CDOL, and what came back."""
+
+    reference_control: int
+    values: bytes = field(repr=False)
+    sent: Mapping[int, bytes] = field(repr=False)
+    response: tuple[Tlv, ...] = field(repr=False)
 
 
 @dataclass(slots=True)
 class Observed:
-    """One application of a recorded card, filled as the exchanges go by."""
+    """One application of a recorded card, filled as the exchanges go by. Of a data object that comes twice, `data` and
+    `sent` keep the first value."""
 
     aid: bytes = b""
     label: str = ""
     data: dict[int, bytes] = field(default_factory=dict, repr=False)
     sent: dict[int, bytes] = field(default_factory=dict, repr=False)
     pdol_values: bytes = b""
-    cdol_values: bytes = b""
     ddol_values: bytes | None = None
     gpo: tuple[Tlv, ...] = field(default=(), repr=False)
-    generate_ac: tuple[Tlv, ...] = field(default=(), repr=False)
+    cryptograms: list[Cryptogram] = field(default_factory=list, repr=False)
     dynamic_signature: bytes = b""
-    checksum_computed: bool = False
+    checksum_values: bytes | None = None
+    entropies: list[bytes] = field(default_factory=list, repr=False)  # of each relay resistance attempt
+    relay_resistance: bytes = b""  # what the last attempt exchanged, as CDA covers it
     records: dict[tuple[int, int], bytes] = field(default_factory=dict, repr=False)
 
     def authenticated_records(self) -> tuple[AuthenticatedRecord, ...] | Refused:
@@ -63,11 +74,9 @@ class Observed:
 
 
 def observe(exchanges: Iterable[Exchange]) -> Observed:
-    """The first application that got as far as its options, else the last one selected."""
+    """The first application that got as far as its options, else the last one selected. Raises nothing."""
     applications = [Observed()]
-    for exchange in exchanges:
-        if exchange.response[-2:] != SW_OK.to_bytes(2, "big"):
-            continue
+    for exchange in accepted(exchanges):
         try:
             _take(exchange, applications)
         except (MalformedTlv, MalformedDol, MalformedApdu):
@@ -75,37 +84,46 @@ def observe(exchanges: Iterable[Exchange]) -> Observed:
     return next((each for each in applications if each.gpo), applications[-1])
 
 
+def accepted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Those that the card answered with 9000, continued ones whole."""
+    return (each for each in joined(exchanges) if each.response[-2:] == SW_OK.to_bytes(2, "big"))
+
+
 def _take(exchange: Exchange, applications: list[Observed]) -> None:
     response = exchange.response[:-2]
     command = split_command(exchange.command) if exchange.command else _guess(response, applications[-1])
     here = applications[-1]
-    if command.ins == _SELECT:
+    if command.ins == SELECT:
         _take_selection(command, response, applications)
-    elif command.ins == _GPO:
+    elif command.ins == GPO:
         _take_options(command, response, here)
-    elif command.ins == _READ_RECORD:
+    elif command.ins == READ_RECORD:
         here.records[(command.p2 >> 3, command.p1)] = response
         _keep(here, parse_tlv(response, "record"))
-    elif command.ins == _GENERATE_AC and not here.generate_ac:
+    elif command.ins == GENERATE_AC:
         _take_cryptogram(command, response, here)
-    elif command.ins == _INTERNAL_AUTHENTICATE:
+    elif command.ins == INTERNAL_AUTHENTICATE:
         here.ddol_values = command.data
         templates = parse_tlv(response, "INTERNAL AUTHENTICATE")
         here.dynamic_signature = find(templates, 0x9F4B) or find(templates, 0x80) or b""
-    elif command.ins == _COMPUTE_CHECKSUM:
-        here.checksum_computed = True
+    elif command.ins == COMPUTE_CHECKSUM:
+        here.checksum_values = command.data
         _keep(here, parse_tlv(response, "checksum"))
+        for tag, value in split_dol(here.data.get(UDOL, DEFAULT_UDOL), command.data, "UDOL").items():
+            here.sent.setdefault(tag, value)
+    elif command.ins == RELAY_RESISTANCE:
+        _take_relay_resistance(command, response, here)
 
 
 def _guess(response: bytes, here: Observed) -> CommandApdu:
     """An "any command" entry: what was asked is told from what was answered."""
     if response[:1] in (b"\x77", b"\x80") and not here.gpo:
-        return CommandApdu(0x80, _GPO, 0, 0)
-    return CommandApdu(0x00, _READ_RECORD if response[:1] == b"\x70" else 0xCA, 0, 0)
+        return CommandApdu(0x80, GPO, 0, 0)
+    return CommandApdu(0x00, READ_RECORD if response[:1] == b"\x70" else GET_DATA, 0, 0)
 
 
 def _take_selection(command: CommandApdu, response: bytes, applications: list[Observed]) -> None:
-    if command.data in _DIRECTORY_NAMES:
+    if command.data in (PSE, PPSE):
         return
     fci = flatten(parse_tlv(response, "FCI"))
     label = fci.get(0x50, b"").decode("ascii", "replace").strip()
@@ -118,24 +136,40 @@ def _take_options(command: CommandApdu, response: bytes, here: Observed) -> None
         return
     here.gpo = objects
     _keep(here, objects)
-    here.pdol_values = find(parse_tlv(command.data, "GPO"), 0x83) or b""
-    if here.data.get(0x9F38):
-        here.sent.update(split_dol(here.data[0x9F38], here.pdol_values, "PDOL"))
+    here.pdol_values = (find(parse_tlv(command.data, "GPO"), 0x83) or b"") if command.data else b""
+    if here.data.get(PDOL):
+        here.sent.update(split_dol(here.data[PDOL], here.pdol_values, "PDOL"))
 
 
 def _take_cryptogram(command: CommandApdu, response: bytes, here: Observed) -> None:
+    objects = cryptogram_objects(response)
+    asked = here.data.get(CDOL2 if here.cryptograms else CDOL1, b"")
+    try:
+        sent = split_dol(asked, command.data, "CDOL") if asked else {}
+    except MalformedDol:
+        sent = {}  # the signature covers the values as they went, whatever they mean
+    here.cryptograms.append(Cryptogram(command.p1, command.data, sent, objects))
+    _keep(here, objects)
+    for tag, value in sent.items():
+        here.sent.setdefault(tag, value)
+
+
+def cryptogram_objects(response: bytes) -> tuple[Tlv, ...]:
+    """The data objects of a GENERATE AC response (EMV Book 3, 6.5.5.4): template 77, or CID, ATC, AC and, if there, IAD
+    in 80. Raises MalformedTlv."""
     templates = parse_tlv(response, "GENERATE AC")
-    here.cdol_values = command.data
     if templates and templates[0].tag == 0x80:
-        value = templates[0].value  # EMV Book 3, 6.5.5.4: CID, ATC, AC and, if there, IAD
+        value = templates[0].value
         parts = ((0x9F27, value[:1]), (0x9F36, value[1:3]), (0x9F26, value[3:11]), (0x9F10, value[11:]))
-        here.generate_ac = tuple(Tlv(tag, part) for tag, part in parts if part)
-    elif templates:
-        here.generate_ac = templates[0].children
-    _keep(here, here.generate_ac)
-    if here.data.get(0x8C):
-        for tag, value in split_dol(here.data[0x8C], command.data, "CDOL1").items():
-            here.sent.setdefault(tag, value)
+        return tuple(Tlv(tag, part) for tag, part in parts if part)
+    return templates[0].children if templates else ()
+
+
+def _take_relay_resistance(command: CommandApdu, response: bytes, here: Observed) -> None:
+    """EMV Book C-2, 5.3: an attempt that was repeated left nothing but its entropy."""
+    if len(command.data) == _ENTROPY_OCTETS:
+        here.entropies.append(command.data)
+        here.relay_resistance = command.data + (find(parse_tlv(response, "relay resistance"), 0x80) or b"")
 
 
 def _keep(here: Observed, tlvs: tuple[Tlv, ...]) -> None:

@@ -6,9 +6,8 @@ Comes in: the `CardRead` of a tap. Goes out: plain data in the form `taptill rea
 from __future__ import annotations
 
 from taptill.card.outcome import CardRead
+from taptill.card.replay_report import OUTCOME_WORDS, shown_tags
 from taptill.card.sensitive import mask_pan
-from taptill.card.tlv_names import shown_value
-from taptill.card.transcript import OUTCOME_WORDS
 
 
 def tap_report(card: CardRead, reader_url: str) -> dict[str, object]:
@@ -30,5 +29,5 @@ def tap_report(card: CardRead, reader_url: str) -> dict[str, object]:
         "tvr": card.tvr.hex().upper(),
         "cvm": card.outcome.cvm.value,
         "cryptogram_type": card.cryptogram_type.value if card.cryptogram_type else None,
-        "tags": {f"{tag:X}": shown_value(tag, value) for tag, value in sorted(card.data.items())},
+        "tags": shown_tags(card.data),
     }

@@ -1,197 +1,183 @@
 """Replaying a recorded tap, for `taptill replay` and for foreign test data.
 
 Comes in: a transcript document. Goes out: a `ReplayReport`, or the typed refusal of a document that holds no tap.
-Strategy: where the kernel of the card is built in, it runs, told the recording's own terminal data; otherwise the
-recording is observed, which judges records and offline proofs. Signatures are judged over the recorded bytes.
+Strategy: where the kernel of the card is built in, it runs, told the recording's own terminal data; otherwise, and for
+a card in a contact reader, the recording is observed, which judges records and offline proofs. Signatures are judged
+over the recorded bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from taptill.card.ca_keys import RID_OCTETS, CaKeyStore
+from taptill.card.bits import without_bit
+from taptill.card.ca_keys import CaKeyStore
 from taptill.card.kernels.fast_tap import given_cryptogram
 from taptill.card.observation import Observed, observe
-from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
+from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict, OutcomeKind
+from taptill.card.parameters import Combination
 from taptill.card.payment_data import parse_track2
-from taptill.card.preprocessing import prepare
 from taptill.card.proofs import judge_proofs
 from taptill.card.read_card import KERNELS, drive, read_card
-from taptill.card.recording import RecordedCard, Recording, load_recording
+from taptill.card.recorded_directory import (
+    RecordedApplication,
+    kernel_of,
+    recorded_applications,
+    with_all_records,
+    with_directory,
+)
+from taptill.card.recorded_interface import Interface, recorded_interface
+from taptill.card.recording import RecordedCard, Recording, case_ids, load_recording
+from taptill.card.replay_differences import command_differences, without_number
+from taptill.card.replay_expectations import missed_expectations
+from taptill.card.replay_mastercard import NO_CVM, ONLINE_PIN, SIGNATURE, verified_by
+from taptill.card.replay_report import OUTCOME_WORDS, ReplayReport, shown_tags
 from taptill.card.replay_terminal import RecordedTerminal, recorded_field_55, recorded_terminal
-from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES, PPSE, select_command
+from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES
 from taptill.card.sensitive import mask_pan
-from taptill.card.tlv_names import shown_value
+from taptill.card.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED
 
-OUTCOME_WORDS = {
-    OutcomeKind.ONLINE_REQUEST: "online",
-    OutcomeKind.SELECT_NEXT: "end application",
+_BY_CRYPTOGRAM = {
+    CryptogramType.TC: OutcomeKind.APPROVED,
+    CryptogramType.ARQC: OutcomeKind.ONLINE_REQUEST,
+    CryptogramType.AAC: OutcomeKind.DECLINED,
 }
-_BY_CRYPTOGRAM = {CryptogramType.TC: "approved", CryptogramType.ARQC: "online", CryptogramType.AAC: "declined"}
+_CVM = {ONLINE_PIN: Cvm.ONLINE_PIN, SIGNATURE: Cvm.SIGNATURE, NO_CVM: Cvm.NONE}
+_CARD_NUMBERS = (0x5A, 0x57, 0x56, 0x9F6B)
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """What a replay found; card numbers are masked. `proofs` says "passed" or a reason per offline proof, and
-    `differences` what contradicts the recording or its expectations."""
+class _Replayed:
+    """What every way of replaying starts from."""
 
-    case_id: str
-    outcome: str
-    reason: str
-    aid: str
-    kernel: str
-    label: str
-    masked_pan: str
-    oda_method: str
-    oda_result: str
-    oda_reason: str
-    tvr: str
-    cvm: str
-    cryptogram_type: str | None
-    tags: Mapping[str, str]
-    proofs: Mapping[str, str] = field(default_factory=dict)
-    differences: tuple[str, ...] = ()
+    recording: Recording
+    observed: Observed
+    applications: tuple[RecordedApplication, ...]
+    kernel_id: int
+    interface: Interface
+    terminal: RecordedTerminal
+    oda: Oda
+    proofs: Mapping[str, str]
+    ca_keys: CaKeyStore
 
-    def as_json(self) -> dict[str, object]:
-        """Plain data for JSON (DESIGN 6)."""
-        return {
-            "case": self.case_id,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "aid": self.aid,
-            "kernel": self.kernel,
-            "label": self.label,
-            "masked_pan": self.masked_pan,
-            "oda": {"method": self.oda_method, "result": self.oda_result, "reason": self.oda_reason},
-            "tvr": self.tvr,
-            "cvm": self.cvm,
-            "cryptogram_type": self.cryptogram_type,
-            "tags": dict(self.tags),
-            "proofs": dict(self.proofs),
-            "differences": list(self.differences),
-        }
+    @property
+    def pan(self) -> str:
+        return _pan_of(self.observed)
 
 
 def replay(document: Mapping[str, object], case_id: str | None, ca_keys: CaKeyStore) -> ReplayReport:
     """Replays one recorded card. Raises TranscriptRefused for a document without one."""
     recording = load_recording(document, case_id)
     observed = observe(recording.exchanges)
+    applications = recorded_applications(recording.exchanges)
+    kernel_id = kernel_of(observed.aid, applications)
+    interface = recorded_interface(recording.exchanges, observed, kernel_id)
     terminal = recorded_terminal(recording, observed)
-    kernel_id = DEFAULT_KERNELS.get(observed.aid[:RID_OCTETS])
-    if kernel_id in KERNELS and _starts_at_the_directory(recording):
-        return _run_kernel(recording, observed, terminal, ca_keys)
-    return _only_observed(recording, observed, terminal, ca_keys)
+    oda, proofs = judge_proofs(observed, _pan_of(observed), terminal.request.date_yymmdd, ca_keys)
+    told = _Replayed(recording, observed, applications, kernel_id, interface, terminal, oda, proofs, ca_keys)
+    built_in = kernel_id in KERNELS or not observed.aid
+    report = _run_kernel(told) if built_in and interface is Interface.CONTACTLESS else _only_observed(told)
+    names = case_ids(document)
+    return replace(report, cases=names if len(names) > 1 else ())
 
 
-def _starts_at_the_directory(recording: Recording) -> bool:
-    return any(exchange.command == select_command(PPSE, "").encode() for exchange in recording.exchanges)
-
-
-def _run_kernel(
-    recording: Recording, observed: Observed, terminal: RecordedTerminal, ca_keys: CaKeyStore
-) -> ReplayReport:
+def _run_kernel(told: _Replayed) -> ReplayReport:
+    observed, terminal = told.observed, told.terminal
+    recording = with_all_records(with_directory(told.recording, told.applications), observed)
     card = RecordedCard(recording)
-    read = drive(read_card(terminal.request, [terminal.combination], ca_keys), card, 0)
-    tags = {tag: value for tag, value in observed.data.items() if tag in (0x5A, 0x57)} | dict(read.data)
-    pan = read.number.pan.reveal().decode() if read.number else ""
-    _, proofs = judge_proofs(observed, pan, terminal.request.date_yymmdd, ca_keys)
-    outcome = OUTCOME_WORDS.get(read.outcome.kind, read.outcome.kind.value)
-    sent = prepare(terminal.combination, terminal.request).ttq
-    differences = [*card.differences, *_missed(recording.document, outcome, tags, proofs)]
-    if observed.sent.get(0x9F66, sent) != sent:
-        differences.append(f"9F66 sent {sent.hex().upper()}, recorded {observed.sent[0x9F66].hex().upper()}")
-    return _report(recording, read, outcome, mask_pan(pan), tags, proofs, tuple(differences))
-
-
-def _only_observed(
-    recording: Recording, observed: Observed, terminal: RecordedTerminal, ca_keys: CaKeyStore
-) -> ReplayReport:
-    data = observed.data
-    track2 = parse_track2(data.get(0x57, b"")) or parse_track2(data.get(0x9F6B, b""))
-    pan = data.get(0x5A, b"").hex().upper().rstrip("F") or (track2.pan if track2 else "")
-    oda, proofs = judge_proofs(observed, pan, terminal.request.date_yymmdd, ca_keys)
-    kind = given_cryptogram(data)
-    outcome = _BY_CRYPTOGRAM[kind] if kind else ("online" if observed.checksum_computed else "end application")
-    if kind is CryptogramType.TC and oda.verdict is OdaVerdict.FAILED:
-        outcome = "declined"
-    tags = observed.sent | data
-    return ReplayReport(
+    combinations = _combinations(told)
+    read = drive(read_card(terminal.request, combinations, told.ca_keys), card, 0)
+    differing = tuple(command_differences(card, observed))
+    read = _judged_over_the_recording(read, told) if differing else read
+    numbers = {tag: observed.data[tag] for tag in _CARD_NUMBERS if tag in observed.data}
+    report = ReplayReport(
         case_id=recording.case_id,
-        outcome=outcome,
-        reason="observed-only" if observed.gpo else "no-options-recorded",
-        aid=observed.aid.hex().upper(),
-        kernel=_no_kernel(observed),
-        label=observed.label,
-        masked_pan=mask_pan(pan),
-        oda_method=oda.method.value,
-        oda_result=oda.verdict.value,
-        oda_reason=oda.reason,
-        tvr=(observed.sent.get(0x95) or bytes(5)).hex().upper(),
-        cvm="N/A",
-        cryptogram_type=kind.value if kind else None,
-        tags=_shown(tags),
-        proofs=proofs,
-        differences=tuple(_missed(recording.document, outcome, tags, proofs)),
-    )
-
-
-def _report(
-    recording: Recording,
-    read: CardRead,
-    outcome: str,
-    masked_pan: str,
-    tags: Mapping[int, bytes],
-    proofs: Mapping[str, str],
-    differences: tuple[str, ...],
-) -> ReplayReport:
-    return ReplayReport(
-        case_id=recording.case_id,
-        outcome=outcome,
+        outcome=OUTCOME_WORDS.get(read.outcome.kind, read.outcome.kind.value),
         reason=read.outcome.reason,
+        interface=told.interface.value,
         aid=read.aid.hex().upper(),
         kernel=read.kernel,
         label=read.label,
-        masked_pan=masked_pan,
-        oda_method=read.oda.method.value,
-        oda_result=read.oda.verdict.value,
-        oda_reason=read.oda.reason,
+        masked_pan=mask_pan(read.number.pan.reveal().decode() if read.number else told.pan),
+        oda=read.oda,
         tvr=read.tvr.hex().upper(),
         cvm=read.outcome.cvm.value,
-        cryptogram_type=read.cryptogram_type.value if read.cryptogram_type else None,
-        tags=_shown(tags),
-        proofs=proofs if read.oda.verdict is not OdaVerdict.NOT_PERFORMED else {},
-        differences=differences,
+        cryptogram_type=read.cryptogram_type,
+        tags=shown_tags({**numbers, **read.data}),
+        proofs=told.proofs,
+        differing=differing,
     )
+    return _with_missed(report, told, {**numbers, **read.data})
 
 
-def _no_kernel(observed: Observed) -> str:
-    kernel_id = DEFAULT_KERNELS.get(observed.aid[:RID_OCTETS])
-    if kernel_id is None:
+def _combinations(told: _Replayed) -> list[Combination]:
+    """What the recorded reader served, as far as its card shows; a card that shows nothing meets every kernel here."""
+    terminal, observed = told.terminal, told.observed
+    served = [each for each in told.applications if each.kernel_id in KERNELS]
+    if not served:
+        rids = [(rid, kernel_id) for rid, kernel_id in DEFAULT_KERNELS.items() if kernel_id in KERNELS]
+        return [terminal.combination(rid, kernel_id, observed) for rid, kernel_id in rids]
+    return [terminal.combination(each.adf_name, each.kernel_id, observed, each.extended) for each in served]
+
+
+def _judged_over_the_recording(read: CardRead, told: _Replayed) -> CardRead:
+    """A signature covers what was said when it was made. Where our commands differ from those, the kernel's verdict
+    over ours says nothing, and the recording's own proof and cryptogram take its place."""
+    kind = read.cryptogram_type
+    if read.oda.verdict is not OdaVerdict.FAILED or told.oda.verdict is not OdaVerdict.PASSED or kind is None:
+        return read
+    tvr = without_bit(without_bit(read.tvr, TVR_DDA_FAILED), TVR_CDA_FAILED)
+    verified = _CVM.get(verified_by(told.observed) or 0, read.outcome.cvm)
+    outcome = replace(read.outcome, kind=_BY_CRYPTOGRAM[kind], cvm=verified, reason="judged-over-the-recorded-commands")
+    return replace(read, oda=told.oda, tvr=tvr, outcome=outcome)
+
+
+def _only_observed(told: _Replayed) -> ReplayReport:
+    recording, observed = told.recording, told.observed
+    kind = given_cryptogram(observed.data)
+    outcome = _BY_CRYPTOGRAM[kind] if kind else OutcomeKind.END_APPLICATION
+    if kind is None and observed.checksum_values is not None:
+        outcome = OutcomeKind.ONLINE_REQUEST
+    if kind is CryptogramType.TC and told.oda.verdict is OdaVerdict.FAILED:
+        outcome = OutcomeKind.DECLINED
+    tags = {**observed.sent, **observed.data, **told.oda.signed_data}
+    report = ReplayReport(
+        case_id=recording.case_id,
+        outcome=OUTCOME_WORDS.get(outcome, outcome.value),
+        reason="observed-only" if observed.gpo else "no-options-recorded",
+        interface=told.interface.value,
+        aid=observed.aid.hex().upper(),
+        kernel=_no_kernel(told),
+        label=observed.label,
+        masked_pan=mask_pan(told.pan),
+        oda=told.oda,
+        tvr=(observed.sent.get(0x95) or bytes(5)).hex().upper(),
+        cvm=_CVM.get(verified_by(observed) or 0, Cvm.NOT_APPLICABLE).value,
+        cryptogram_type=kind,
+        tags=shown_tags(tags),
+        proofs=told.proofs,
+    )
+    return _with_missed(report, told, tags)
+
+
+def _with_missed(report: ReplayReport, told: _Replayed, tags: Mapping[int, bytes]) -> ReplayReport:
+    field_55 = recorded_field_55(told.recording.document)
+    missed = missed_expectations(told.recording, report.outcome, tags, told.proofs, field_55)
+    masked = [tuple(without_number(each, told.pan) for each in texts) for texts in (report.differing, missed)]
+    return replace(report, differing=masked[0], missed=masked[1])
+
+
+def _pan_of(observed: Observed) -> str:
+    """Digits, "" when the card named none."""
+    track2 = parse_track2(observed.data.get(0x57, b"")) or parse_track2(observed.data.get(0x9F6B, b""))
+    return observed.data.get(0x5A, b"").hex().upper().rstrip("F") or (track2.pan if track2 else "")
+
+
+def _no_kernel(told: _Replayed) -> str:
+    if told.interface is Interface.CONTACT:
+        return "none: a contact transcript is judged on its records and offline proofs"
+    scheme = KERNEL_NAMES.get(told.kernel_id)
+    if scheme is None:
         return "none: no payment scheme known here"
-    if kernel_id in KERNELS:
-        return f"none: C-{kernel_id} needs a recording from SELECT PPSE on"
-    return f"none: C-{kernel_id} ({KERNEL_NAMES[kernel_id]}) is not built in"
-
-
-def _shown(tags: Mapping[int, bytes]) -> dict[str, str]:
-    return {f"{tag:X}": shown_value(tag, value) for tag, value in sorted(tags.items())}
-
-
-def _missed(
-    document: Mapping[str, object], outcome: str, tags: Mapping[int, bytes], proofs: Mapping[str, str]
-) -> list[str]:
-    """Where the document says what should come out, and something else did."""
-    missed = []
-    expected = document.get("outcome")
-    if isinstance(expected, str) and expected != outcome:
-        missed.append(f"outcome {outcome}, recorded {expected}")
-    named = document.get("reverified_here")
-    for proof in named if isinstance(named, list) else []:
-        if proofs.get(str(proof)) != "passed":
-            missed.append(f"{proof}: {proofs.get(str(proof), 'not in the recording')}")
-    for tag, value in recorded_field_55(document).items():
-        if tags.get(tag) != value:
-            ours = shown_value(tag, tags[tag]) if tag in tags else "nothing"
-            missed.append(f"field 55, {tag:X}: {ours}, recorded {shown_value(tag, value)}")
-    return missed
+    return f"none: C-{told.kernel_id} ({scheme}) is not built in"
