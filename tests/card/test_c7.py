@@ -76,6 +76,7 @@ def test_what_the_terminal_says_of_the_sale_goes_to_the_host_with_what_the_card_
         ("6984", OutcomeKind.TRY_ANOTHER_INTERFACE, "card-wants-another-interface"),
         ("6985", OutcomeKind.END_APPLICATION, "card-refused"),
         ("6986", OutcomeKind.TRY_AGAIN, "card-wants-its-owner"),
+        ("6283", OutcomeKind.END_APPLICATION, "gpo-refused-6283"),
         ("6F00", OutcomeKind.END_APPLICATION, "gpo-refused-6F00"),
     ],
 )
@@ -118,6 +119,86 @@ def test_the_same_data_twice_with_two_values_ends_the_application(tap: Tap) -> N
     body = gpo_answer()[2:-2] + encode_tlv(0x9F36, b"\x00\x01")
     read, _ = tap(card(encode_tlv(0x77, body) + b"\x90\x00"))
     assert read.outcome.reason == "data-twice-9F36"
+
+
+def test_the_same_data_twice_with_one_value_is_one(tap: Tap) -> None:
+    body = gpo_answer()[2:-2] + encode_tlv(0x9F36, bytes.fromhex("0ADC"))
+    assert tap(card(encode_tlv(0x77, body) + b"\x90\x00"))[0].outcome.kind is OutcomeKind.ONLINE_REQUEST
+
+
+def reading(options: bytes, record: bytes) -> Callable[[bytes], bytes]:
+    """A card with one record, SFI 1 record 1."""
+    whole = encode_tlv(0x70, record) + b"\x90\x00"
+    return lambda command: whole if command[1:4] == b"\xb2\x01\x0c" else card(options)(command)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        encode_tlv(0x57, bytes.fromhex("6299999999999999D201120101234567")),
+        encode_tlv(0x5A, bytes.fromhex("6299999999999999")) + encode_tlv(0x5F24, bytes.fromhex("201130")),
+    ],
+)
+def test_what_the_options_leave_out_online_is_read_from_the_records(tap: Tap, record: bytes) -> None:
+    read, commands = tap(reading(gpo_answer(t57=None, t94="08010100"), record))
+    assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST
+    assert read.number.pan.reveal() == b"6299999999999999"
+    assert read.number.expiry_yymm == "2011"
+    assert [command[1] for command in commands] == [0xA4, 0xA4, 0xA8, 0xB2]
+
+
+def test_a_card_that_gave_all_online_is_not_read_even_if_it_lists_records(tap: Tap) -> None:
+    read, commands = tap(card(gpo_answer(t94="08010100")))
+    assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST
+    assert len(commands) == 3
+
+
+def test_a_number_without_a_track_is_enough(tap: Tap) -> None:
+    read, _ = tap(card(gpo_answer(t57=None, t5A="6299999999999999", t5F24="201130")))
+    assert (read.outcome.kind, read.number.track2.reveal()) == (OutcomeKind.ONLINE_REQUEST, b"")
+
+
+def test_options_in_format_1_may_leave_the_cryptogram_to_the_records(tap: Tap) -> None:
+    kept = (0x9F36, 0x57, 0x9F10, 0x9F26)
+    record = b"".join(encode_tlv(tag, bytes.fromhex(ANSWER[tag])) for tag in kept)
+    read, _ = tap(reading(bytes.fromhex("80067C00080101009000"), record))
+    assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("ttq", "kind"), [("26000080", OutcomeKind.END_APPLICATION), ("36000080", OutcomeKind.TRY_ANOTHER_INTERFACE)]
+)
+def test_a_card_that_wants_a_full_transaction_is_sent_to_the_contact_reader(
+    tap: Tap, ttq: str, kind: OutcomeKind
+) -> None:
+    read, commands = tap(card(gpo_answer(t9F26=None)), ttq=bytes.fromhex(ttq))
+    assert (read.outcome.kind, read.outcome.reason) == (kind, "data-missing-9F26")
+    assert 0xAE not in {command[1] for command in commands}  # no GENERATE AC after fast options
+
+
+@pytest.mark.parametrize(("cvr", "given"), [("80", "AAC"), ("90", "TC"), ("A0", "ARQC")])
+def test_the_kind_of_cryptogram_is_read_from_the_card_s_verification_results(tap: Tap, cvr: str, given: str) -> None:
+    options = gpo_answer(t9F10=f"07010103{cvr}000001", t94="08010100")
+    read, _ = tap(reading(options, encode_tlv(0x5F24, bytes.fromhex("391231"))))
+    assert read.cryptogram_type.name == given
+    assert read.data[0x9F27].hex() == {"AAC": "00", "TC": "40", "ARQC": "80"}[given]
+
+
+@pytest.mark.parametrize(("floor_minor", "online"), [(None, "22000080"), (1_00, "22000080"), (99, "22800080")])
+def test_only_what_is_above_the_floor_has_to_go_online(tap: Tap, floor_minor: int | None, online: str) -> None:
+    _, commands = tap(card(gpo_answer()), floor_limit_minor=floor_minor)
+    assert commands[2][7:11].hex() == online
+
+
+def test_what_may_still_be_spent_offline_is_shown(tap: Tap) -> None:
+    ui = tap(card(gpo_answer(t9F5D="000000038787")))[0].outcome.ui_on_outcome
+    assert (ui.value_qualifier, ui.value_minor, ui.currency) == ("balance", 38787, "156")
+    assert tap(card(gpo_answer(t9F5D="00000003878F")))[0].outcome.ui_on_outcome.value_minor is None
+
+
+def test_an_offline_only_reader_asks_nobody(tap: Tap) -> None:
+    read, _ = tap(card(gpo_answer()), ttq=bytes.fromhex("2E000080"))
+    assert (read.outcome.kind, read.outcome.reason) == (OutcomeKind.DECLINED, "reader-is-offline-only")
 
 
 def test_options_in_format_1_hold_no_cryptogram(tap: Tap) -> None:

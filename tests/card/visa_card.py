@@ -56,7 +56,7 @@ class VisaCard:
     spoilt: bool = False
     changes: dict[int, str | None] = field(default_factory=dict)
     record: dict[int, str | None] = field(default_factory=dict)
-    reads: int = 0
+    written: tuple[bytes, ...] = ()  # the records, once they have been signed
 
     def __call__(self, command: bytes) -> bytes:
         if command[1] == 0xA4:
@@ -65,8 +65,8 @@ class VisaCard:
             answer = self._options(command[5:-1]) if self.options_sw == "9000" else b""
             return answer + bytes.fromhex(self.options_sw)
         if command[1] == 0xB2 and command[3] >> 3 == 1:
-            self.reads += 1
-            return self.records()[command[2] - 1] + b"\x90\x00"
+            self.written = self.written or self.records()
+            return self.written[command[2] - 1] + b"\x90\x00"
         return b"\x6d\x00"
 
     def _directory(self) -> bytes:

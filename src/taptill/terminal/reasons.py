@@ -179,6 +179,14 @@ REASONS: dict[str, Reason] = {
     "exception-list": _same(
         "卡片受限", "the card is blocked", "请换卡或联系发卡行", "use another card or call its bank"
     ),
+    "device-verification-unproven": _same(
+        "手机验证无法确认", "the phone's verification cannot be proven", *_ANOTHER_WAY
+    ),
+    "reader-is-offline-only": _same("本终端不能联机交易", "this terminal asks no bank", *_ANOTHER_WAY),
+    "cash-not-allowed": _same("此卡不能取现", "this card gives no cash here", *_ANOTHER_WAY),
+    "cashback-not-allowed": _same("此卡不能返现", "this card gives no cash back here", *_ANOTHER_WAY),
+    "not-for-atm": _same("此卡不能在自助设备挥卡", "this card is not for machines that pay out", *_ANOTHER_WAY),
+    "issuer-update": _same("卡片已更新", "the card has been updated", "可移开卡片", "the card may be taken away"),
     "oda-failed": _NOT_GENUINE,
     "oda-not-passed": _NOT_GENUINE,
     "no-ca-key": _NOT_GENUINE,

@@ -19,7 +19,6 @@ from taptill.card.kernels.c3_issuer_update import asking_for_update, deliver_upd
 from taptill.card.kernels.c3_reader_limits import under_card_limits
 from taptill.card.kernels.c3_restrictions import usage_refusal
 from taptill.card.kernels.fast_offline import (
-    NO_SIGNATURE,
     Findings,
     authenticate,
     authentication_reason,
@@ -125,11 +124,10 @@ def _authenticate_online(tap: FastTap, pan: str, ca_keys: CaKeyStore) -> Oda:
 
 def _authenticate(tap: FastTap, pan: str, ca_keys: CaKeyStore) -> Oda:
     """A reader that announced fDDA version 01 takes nothing less: version 00 leaves the amount unsigned."""
-    oda = authenticate(tap, pan, ca_keys)
     newest = tap.data.get(0x9F69, b"")[:1] == FDDA_V01
-    if oda is not NO_SIGNATURE and has_bit(tap.ttq, TTQ_FDDA_V01) and not newest:
-        return replace(oda, method=OdaMethod.FDDA, verdict=OdaVerdict.FAILED, reason="fdda-version-00")
-    return oda
+    if 0x9F4B in tap.data and has_bit(tap.ttq, TTQ_FDDA_V01) and not newest:
+        return Oda(OdaMethod.FDDA, OdaVerdict.FAILED, "fdda-version-00")
+    return authenticate(tap, pan, ca_keys)
 
 
 def _with_own_technology(data: Mapping[int, bytes]) -> Mapping[int, bytes]:

@@ -66,10 +66,17 @@ def deliver_update(kernel: str, selection: Selection) -> Dialogue:
                 tvr = update.tvr if done else with_bit(update.tvr, failed)
                 tsi = with_bit(update.tsi, TSI_SCRIPT_PROCESSING)
                 update = _Update(tvr, tsi, update.results + result)
-    approves = find(answer, 0x8A) in _APPROVALS
-    outcome = replace(approved(Cvm.NOT_APPLICABLE), reason=REASON) if approves else declined(REASON)
+    outcome = _issuers_word(find(answer, 0x8A))
     data = {0x9F5B: update.results} if update.results else {}
     return CardRead(outcome, selection.aid, kernel, selection.label, data=data, tvr=update.tvr, tsi=update.tsi)
+
+
+def _issuers_word(code: bytes | None) -> Outcome:
+    """What the issuer said in 8A; without it the sale was judged elsewhere, and the card may just go."""
+    if code is None:
+        ui = UiRequest(MessageId.REMOVE_CARD, UiStatus.CARD_READ_SUCCESSFULLY)
+        return Outcome(OutcomeKind.END_APPLICATION, ui_on_outcome=ui, reason=REASON)
+    return replace(approved(Cvm.NOT_APPLICABLE), reason=REASON) if code in _APPROVALS else declined(REASON)
 
 
 def _authenticate_issuer(data: bytes | None) -> Generator[CommandApdu, ResponseApdu, _Update]:

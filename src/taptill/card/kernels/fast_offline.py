@@ -36,7 +36,7 @@ from taptill.card.tvr import (
     TVR_ON_EXCEPTION_FILE,
 )
 
-NO_SIGNATURE = Oda(OdaMethod.NONE, OdaVerdict.NOT_PERFORMED, "card-gives-no-signature")
+_NO_SIGNATURE = Oda(OdaMethod.NONE, OdaVerdict.NOT_PERFORMED, "card-gives-no-signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def evidence_of(tap: FastTap, pan: str) -> Evidence:
 def authenticate(tap: FastTap, pan: str, ca_keys: CaKeyStore) -> Oda:
     """fDDA, in the version that 9F69 names."""
     if 0x9F4B not in tap.data and 0x9F46 not in tap.data:
-        return NO_SIGNATURE
+        return _NO_SIGNATURE
     return authenticate_fast(evidence_of(tap, pan), ca_keys, tap.sent)
 
 

@@ -49,7 +49,7 @@ def verification_of(ttq: bytes, data: Mapping[int, bytes], kind: CryptogramType)
     required = has_bit(ttq, TTQ_CVM_REQUIRED)
     signature = has_bit(ttq, TTQ_SIGNATURE)
     qualifiers = data.get(0x9F6C)
-    if qualifiers is None:
+    if not qualifiers:
         return _without_qualifiers(ttq) if required else Cvm.NONE
     if has_bit(qualifiers, CTQ_ONLINE_PIN) and has_bit(ttq, TTQ_ONLINE_PIN):
         return Cvm.ONLINE_PIN
