@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     journal.add_argument("--journal", type=Path, metavar="FILE", help="the same as FILE")
     journal.set_defaults(verb=_journal)
 
+    ca_keys = verbs.add_parser("ca-keys", help="check a file of CA keys: prints the good ones, names the others")
+    ca_keys.add_argument("file", type=Path, metavar="FILE", help="TOML, or an acquirer's download records in hex")
+    ca_keys.set_defaults(verb=_ca_keys)
+
     _add_debt_verbs(verbs)
     return parser
 
@@ -196,6 +200,21 @@ def _replay(options: argparse.Namespace) -> int:
     for name, value in report.items():
         print(f"{name:16} {json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value}")
     return 0
+
+
+def _ca_keys(options: argparse.Namespace) -> int:
+    from taptill.card.ca_key_records import sift_ca_key_file
+    from taptill.card.ca_keys import CaKeyStore, format_ca_keys
+
+    try:
+        text = options.file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error), where=str(options.file)) from error
+    sifted = sift_ca_key_file(text, str(options.file))
+    print(format_ca_keys(CaKeyStore.of(sifted.keys)))
+    for refused in sifted.refused:
+        print(f"taptill: error {refused.code}: {refused}", file=sys.stderr)
+    return 1 if sifted.refused else 0
 
 
 def _print_json(document: object) -> None:

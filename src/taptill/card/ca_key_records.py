@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from taptill.card.ca_keys import CaKey, CaKeyRefused, parse_ca_keys
+from taptill.card.ca_keys import CaKey, CaKeyRefused, SiftedCaKeys, sift_ca_keys
 from taptill.card.tlv import MalformedTlv, Tlv, parse_tlv
 
 _RID, _INDEX, _MODULUS, _CHECKSUM, _EXPONENT, _EXPIRY, _HASH, _ALGORITHM = (
@@ -22,21 +22,42 @@ _RECORD_TEXT = re.compile(r"9F06[0-9A-F\s]+", re.IGNORECASE)
 
 def read_ca_keys(text: str, where: str = "CA keys") -> tuple[CaKey, ...]:
     """A file of keys, whichever of the two forms it has: download records in hex, or TOML. Raises CaKeyRefused."""
+    return _whole(sift_ca_key_file(text, where))
+
+
+def sift_ca_key_file(text: str, where: str = "CA keys") -> SiftedCaKeys:
+    """The same for a file known to hold bad keys. Raises CaKeyRefused for text that is no list at all."""
     if not _RECORD_TEXT.fullmatch(text.strip()):
-        return parse_ca_keys(text, where)
+        return sift_ca_keys(text, where)
     try:
-        return parse_ca_key_records(bytes.fromhex(text), where)
+        return _sift_records(bytes.fromhex(text), where)
     except ValueError as broken:
         raise CaKeyRefused(f"no hex: {broken}", where=where) from broken
 
 
 def parse_ca_key_records(octets: bytes, where: str = "CA key records") -> tuple[CaKey, ...]:
     """The keys of records that follow each other. Raises CaKeyRefused naming the record."""
+    return _whole(_sift_records(octets, where))
+
+
+def _whole(sifted: SiftedCaKeys) -> tuple[CaKey, ...]:
+    if sifted.refused:
+        raise sifted.refused[0]
+    return sifted.keys
+
+
+def _sift_records(octets: bytes, where: str) -> SiftedCaKeys:
     try:
         elements = parse_tlv(octets, where)
     except MalformedTlv as broken:
         raise CaKeyRefused(broken.what, where=where) from broken
-    return tuple(_key_of(record, f"{where}, record {number}") for number, record in enumerate(_records(elements), 1))
+    keys, refused = [], []
+    for number, record in enumerate(_records(elements), 1):
+        try:
+            keys.append(_key_of(record, f"{where}, record {number}"))
+        except CaKeyRefused as why:
+            refused.append(why)
+    return SiftedCaKeys(tuple(keys), tuple(refused))
 
 
 def _records(elements: tuple[Tlv, ...]) -> Iterator[Mapping[int, bytes]]:
