@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, Outcome, OutcomeKind
@@ -24,6 +26,7 @@ from taptill.terminal.events import (
     Event,
     ReaderChanged,
 )
+from taptill.terminal.torn_log import TornLog
 
 log = logging.getLogger("taptill")
 
@@ -50,6 +53,7 @@ class ReaderWorker:
         self._ca_keys = ca_keys
         self._card_timeout_ms = card_timeout_ms
         self._post = post
+        self._torn = TornLog()
         self._listening = threading.Event()
         self._stopped = threading.Event()
         self._kernels: queue.SimpleQueue[RunKernel | None] = queue.SimpleQueue()
@@ -131,8 +135,14 @@ class ReaderWorker:
     def _run_kernel(self, run: RunKernel) -> None:
         card = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="reader-lost"))
         try:
-            dialogue = read_card(run.request, self._combinations, self._ca_keys)
+            torn = self._torn.records(run.payment_ref, _monotonic_ms())
+            dialogue = read_card(replace(run.request, torn_records=torn), self._combinations, self._ca_keys)
             card = drive(dialogue, self._reader, self._card_timeout_ms)
+            self._torn = self._torn.after(run.payment_ref, card, _monotonic_ms())
         finally:
             # Whatever went wrong, the payment must not be left waiting for a card that will not answer.
             self._post(CardDone(self.url, run.payment_ref, card))
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from taptill.amount.money import CURRENCIES, Money
+from taptill.card.kernels.c2.relay_resistance import ATTEMPTS_MAX
 from taptill.card.outcome import CardRead, OutcomeKind
 from taptill.card.parameters import TapRequest
 from taptill.card.sensitive import mask_pan
@@ -102,6 +103,7 @@ def _tap_request(desk: Desk, amount_minor: int) -> TapRequest:
         offline_allowed=desk.way.offline_allowed,
         merchant_name=desk.config.identity.merchant_name,
         sequence_counter=desk.counters.next_stan,
+        fresh_numbers=tuple(desk.entropy.octets(UNPREDICTABLE_NUMBER_OCTETS) for _ in range(ATTEMPTS_MAX)),
     )
 
 
