@@ -149,7 +149,8 @@ class MchipCard:
             0x9F42: "0156",
             0x9F4A: "82",
         }
-        static = _objects(said | self.changes)
+        certified = (0x8F, 0x90, 0x92, 0x9F32, 0x9F46, 0x9F47, 0x9F48)
+        static = _objects(said | {tag: value for tag, value in self.changes.items() if tag not in certified})
         above = issuer_certificate(ca, issuer, PAN[:8], "1239", SERIAL)
         own = icc_certificate(issuer, card, PAN, "1239", SERIAL, static + bytes.fromhex(self.aip))
         middle: dict[int, str | None] = {
@@ -160,12 +161,9 @@ class MchipCard:
         middle[0x92] = above.remainder.hex() or None
         last: dict[int, str | None] = {0x9F46: own.signed.hex(), 0x9F47: own.exponent.hex()}
         last[0x9F48] = own.remainder.hex() or None
-        asides = {tag: value for tag, value in self.changes.items() if tag in middle | last}
-        return (
-            encode_tlv(0x70, static),
-            encode_tlv(0x70, _objects(middle | {tag: value for tag, value in asides.items() if tag in middle})),
-            encode_tlv(0x70, _objects(last | {tag: value for tag, value in asides.items() if tag in last})),
-        )
+        for objects in (middle, last):
+            objects.update({tag: self.changes[tag] for tag in objects if tag in self.changes})
+        return encode_tlv(0x70, static), encode_tlv(0x70, _objects(middle)), encode_tlv(0x70, _objects(last))
 
     def _generate(self, control: int, data: bytes) -> bytes:
         self.sent = split_dol(bytes.fromhex(CDOL1), data) if len(data) == 43 else {}
