@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,9 @@ from taplab.card import Card, CardAnswer, Scheme, load_card
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.entropy import SystemEntropy
 
-ROOT = Path(__file__).parents[2]
-FOLDER = (ROOT / os.environ.get("TAPTILL_VECTORS", "../shared/vectors")).resolve() / "cards"
 WHAT_A_REPLAY_SAYS = {  # DESIGN 6
     "outcome", "aid", "kernel", "masked_pan", "oda", "tvr", "cvm", "cryptogram_type", "tags", "differences",
+    "proofs", "interface",
 }  # fmt: skip
 
 
@@ -159,23 +157,29 @@ def test_a_case_that_is_not_there_is_named_with_those_that_are(taptill: Taptill,
     assert "apdus" in done.err
 
 
-def foreign_files() -> list[Any]:
-    if not FOLDER.is_dir():
-        reason = f"vectors folder {FOLDER} is absent"
-        return [pytest.param(FOLDER, marks=pytest.mark.skip(reason=reason), id="absent")]
-    return [pytest.param(path, id=path.stem) for path in sorted(FOLDER.glob("*.json"))]
+def whole_files(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "as a file", document
 
 
-@pytest.mark.vectors
-@pytest.mark.parametrize("path", foreign_files())
-def test_a_foreign_recording_replays_as_pure_json_without_its_card_number(taptill: Taptill, path: Path) -> None:
-    document = json.loads(path.read_text(encoding="utf-8"))
+@pytest.mark.vectors(folder="cards", cases=whole_files)
+def test_a_foreign_recording_replays_as_pure_json_without_its_card_number(
+    taptill: Taptill, vector: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "recorded.json"
+    path.write_text(json.dumps(vector), encoding="utf-8")
     done = taptill("replay", str(path), "--json")
-    if not {"apdus", "cards"} & set(document):
+    if not {"apdus", "cards"} & set(vector):
         assert done.status == 2
         return
     told = done.json
     assert set(told) >= WHAT_A_REPLAY_SAYS
-    assert told["outcome"] == document.get("outcome", told["outcome"])
+    assert told["outcome"] == vector.get("outcome", told["outcome"])
     head, tail = told["masked_pan"][:6], told["masked_pan"][-4:]
     assert not re.search(rf"{head}[0-9]{{{len(told['masked_pan']) - 10}}}{tail}", done.out)
+
+
+def test_a_file_of_several_cards_names_them_and_replays_the_one_asked_for(taptill: Taptill, tmp_path: Path) -> None:
+    path = tmp_path / "cards.json"
+    path.write_text(json.dumps({"cards": {"one": [{"c": "", "r": "6A82"}], "two": {"apdus": []}}}), encoding="utf-8")
+    assert taptill("replay", str(path), "--json").json["cases"] == ["one", "two"]
+    assert taptill("replay", str(path), "--case", "two", "--json").json["case"] == "two"
