@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--amount", default="1.00", help="in CNY (default 1.00)")
     read.add_argument("--offline", action="store_true", help="offer the card an offline approval")
     read.add_argument("--ca-keys", type=Path, action="append", default=[], metavar="FILE")
-    read.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS")
+    read.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for each presentation")
+    read.add_argument("--config", type=Path, metavar="FILE", help="the terminal's: its language and the cards it takes")
+    read.add_argument("--language", choices=["zh-CN", "en"], help="of the messages (default the terminal's, or zh-CN)")
     read.set_defaults(verb=_read)
 
     replay = verbs.add_parser("replay", help="run the kernel on a recorded tap")
@@ -178,10 +180,22 @@ def _webhooks(config: TerminalConfig, base: Path, terminal: Terminal) -> tuple[W
 def _read(options: argparse.Namespace) -> int:
     from taptill.amount.money import parse_money
     from taptill.card.tap_report import tap_report
+    from taptill.terminal.config import CardLimits, load_config
+    from taptill.terminal.messages import message_text
+    from taptill.terminal.one_tap import TapWanted
     from taptill.terminal.wiring import read_one_tap
 
-    timeout_ms = int(options.timeout * 1000)
-    card = read_one_tap(options.reader, parse_money(options.amount), options.offline, options.ca_keys, timeout_ms)
+    config = load_config(options.config) if options.config else None
+    language = options.language or (config.identity.language if config else "zh-CN")
+    wanted = TapWanted(parse_money(options.amount), options.offline, int(options.timeout * 1000))
+    card = read_one_tap(
+        options.reader,
+        wanted,
+        lambda ui: print(message_text(ui, language), file=sys.stderr, flush=True),
+        options.ca_keys,
+        config.cards if config else CardLimits(),
+        options.config.resolve().parent if config else Path(),
+    )
     if card is None:
         _print_json({"outcome": "no card", "reader": options.reader})
         return 1

@@ -183,7 +183,7 @@ def _answered(octets: bytes | Exception) -> ResponseApdu | Exception:
     try:
         return ResponseApdu.decode(octets)
     except MalformedApdu as cut:
-        return cut
+        return CardLost(cut.what, where=cut.where)
 
 
 def lost() -> CardLost:

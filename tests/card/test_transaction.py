@@ -32,9 +32,9 @@ from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c7 import KernelC7
 from taptill.card.outcome import Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, online_request, see_phone, select_next, try_again
+from taptill.card.read_card import COMMANDS_PER_TAP_MAX
 from taptill.card.reader import Presentation
 from taptill.card.transaction import (
-    COMMANDS_PER_STEP_MAX,
     STEPS_MAX,
     AskSale,
     AwaitCard,
@@ -237,7 +237,7 @@ def test_a_card_that_never_ends_is_ended() -> None:
 
 
 def test_a_directory_without_end_is_ended() -> None:
-    many = [entry(f"A00000000100{number:02X}", "21") for number in range(COMMANDS_PER_STEP_MAX + 5)]
+    many = [entry(f"A00000000100{number:02X}", "21") for number in range(COMMANDS_PER_TAP_MAX + 5)]
     refusing: Answer = lambda command: ppse(*many) if b"2PAY" in command else REFUSED  # noqa: E731
     reader_of_rid = configuration([combination("A000000001", 0x21)], ToldKernel())
     assert perform(reader_of_rid, refusing).reason() == "too-many-commands"

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
+from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.entry_point import (
     AMOUNT_NOT_ALLOWED,
     Activation,
@@ -33,17 +33,18 @@ from taptill.card.outcome import (
     UiRequest,
     UiStatus,
 )
-from taptill.card.outcomes import end_application
+from taptill.card.outcomes import end_application, try_again
 from taptill.card.parameters import TapRequest
+from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX
 from taptill.card.reader import CardLost, Presentation
 
 STEPS_MAX = 64  # of one transaction: restarts, presentations and applications together
-COMMANDS_PER_STEP_MAX = 64
 
 WELCOME = UiRequest(MessageId.WELCOME, UiStatus.IDLE)
 PRESENT_CARD = UiRequest(MessageId.PRESENT_CARD, UiStatus.READY_TO_READ)
 ONE_CARD_ONLY = UiRequest(MessageId.PRESENT_ONE_CARD_ONLY, UiStatus.PROCESSING_ERROR)
 ONE_CARD_NOW = UiRequest(MessageId.PRESENT_ONE_CARD_ONLY, UiStatus.READY_TO_READ)
+PRESENT_CARD_AGAIN = UiRequest(MessageId.PRESENT_CARD_AGAIN, UiStatus.READY_TO_READ)
 CARD_READ_OK = UiRequest(MessageId.CARD_READ_OK, UiStatus.CARD_READ_SUCCESSFULLY)
 
 
@@ -82,14 +83,16 @@ class AwaitCard:
 @dataclass(frozen=True, slots=True)
 class AskSale:
     """The sale as it is for this presentation: a fresh unpredictable number and time, and the way through an outage as
-    it is open now. Sent a `TapRequest`; its limits are judged again."""
+    it is open now. `before` is the outcome of the presentation before it, if there was one: its torn record may be of
+    use now. Sent a `TapRequest`; its limits are judged again."""
 
     presentation: Presentation
+    before: CardRead | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """One command. Sent a `ResponseApdu`; `CardLost` or `MalformedApdu` is thrown in."""
+    """One command. Sent a `ResponseApdu`; `CardLost` is thrown in, also for an answer that is none."""
 
     command: CommandApdu
 
@@ -187,7 +190,7 @@ class _Course:
             elif found is Field.EMPTY and collided:
                 yield Show(ONE_CARD_NOW)
             collided = found is not Field.EMPTY
-        request = yield AskSale(found)
+        request = yield AskSale(found, self.last)
         assert isinstance(request, TapRequest)
         self.activation = replace(self.activation, request=request)
         self.retained = preprocessed(self.configuration, self.activation, self.retained)
@@ -202,12 +205,12 @@ class _Course:
             return Step(AMOUNT_NOT_ALLOWED, self.retained)
         dialogue = run_step(self.configuration, self.activation, self.retained, at)
         try:
-            step = yield from _transmitted(dialogue)
+            ended = yield from _transmitted(dialogue)
         except CardLost:
             return None
         finally:
             dialogue.close()
-        return step or Step(CardRead(end_application("too-many-commands")), self.retained)
+        return ended if isinstance(ended, Step) else Step(ended, self.retained)
 
     def _goes_on_at(self, step: Step) -> Start | None:
         """EMV Book B, 3.5.1.3 to 3.5.1.5."""
@@ -246,22 +249,24 @@ def _processed(read: CardRead) -> Acts:
         yield FieldOff(read.outcome.field_off_hold_ms)
 
 
-def _transmitted(dialogue: StepDialogue) -> Generator[Act, Result, Step | None]:
-    """The dialogue's commands as acts; None when there are too many. Raises CardLost for a link error outside a
-    kernel."""
+def _transmitted(dialogue: StepDialogue) -> Generator[Act, Result, Step | CardRead]:
+    """The dialogue's commands as acts; why it was ended when it takes too many or too long. Raises CardLost for a link
+    error outside a kernel."""
+    spent_us = 0
     try:
         command = next(dialogue)
-        for _ in range(COMMANDS_PER_STEP_MAX):
+        for _ in range(COMMANDS_PER_TAP_MAX):
             try:
                 response = yield Transmit(command)
             except CardLost as lost:
                 command = dialogue.throw(lost)
-            except MalformedApdu as cut:  # a protocol error (EMV Book D) is a link error like any other
-                command = dialogue.throw(CardLost(cut.what, where=cut.where))
-            else:
-                assert isinstance(response, ResponseApdu)
-                command = dialogue.send(response)
+                continue
+            assert isinstance(response, ResponseApdu)
+            spent_us += response.elapsed_us
+            if spent_us > TAP_US_MAX:
+                return CardRead(try_again("card-too-slow"))
+            command = dialogue.send(response)
     except StopIteration as finished:
         step: Step = finished.value
         return step
-    return None
+    return CardRead(end_application("too-many-commands"))

@@ -7,23 +7,24 @@ when its scheme is used, because printers, PC/SC and TLS are slow to import.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from taptill.amount.money import Money
 from taptill.card.ca_key_records import read_ca_keys
 from taptill.card.ca_keys import CaKey, CaKeyStore, parse_ca_keys
-from taptill.card.outcome import CardRead
-from taptill.card.parameters import Combination, TapRequest
-from taptill.card.read_card import drive, read_card
+from taptill.card.entry_point import Configuration
+from taptill.card.outcome import CardRead, UiRequest
+from taptill.card.parameters import Combination
+from taptill.card.read_card import KERNELS
 from taptill.card.reader import CardReader
 from taptill.card.reader_parameters import SchemeCombination, parse_reader_parameters
 from taptill.card.revocation import RevocationList, parse_revocations
+from taptill.card.transaction import run_transaction
 from taptill.card.trusted_ca_keys import CaKeyFile, trusted_store
 from taptill.clock import Clock, SystemClock
 from taptill.credential.keystore import KeyStore
@@ -43,6 +44,7 @@ from taptill.terminal.front import Front, HealthView
 from taptill.terminal.journal_worker import JournalWorker, JournalWriter
 from taptill.terminal.loop import Loop
 from taptill.terminal.notice_desk import NoticesHealth
+from taptill.terminal.one_tap import OneTap, Patience, TapWanted, fresh_sale
 from taptill.terminal.printer_worker import PrinterWorker
 from taptill.terminal.reader_worker import ReaderWorker
 from taptill.terminal.till import Till
@@ -263,27 +265,19 @@ def _printer(config: TerminalConfig, post: Callable[[Event], None]) -> PrinterWo
     return PrinterWorker(adapter(config.printer, "printer")(config.printer), post)
 
 
-def read_one_tap(url: str, amount: Money, offline: bool, ca_keys: list[Path], timeout_ms: int) -> CardRead | None:
-    """One tap without a terminal around it; None when no card came. Raises ReaderLost, ConfigError."""
-    clock = SystemClock(BUILD_UNIX_MS)
-    at = datetime.fromtimestamp(clock.now().unix_ms / 1000, UTC)
-    request = TapRequest(
-        amount=amount,
-        amount_other=Money(0, amount.currency),
-        transaction_type=0x00,
-        date_yymmdd=f"{at:%y%m%d}",
-        time_hhmmss=f"{at:%H%M%S}",
-        country=amount.currency.number,
-        unpredictable_number=SystemEntropy().octets(4),
-        online_possible=not offline,
-        offline_allowed=offline,
-    )
+def read_one_tap(
+    url: str,
+    wanted: TapWanted,
+    show: Callable[[UiRequest], None],
+    ca_keys: Sequence[Path],
+    cards: CardLimits,
+    base: Path = Path(),
+) -> CardRead | None:
+    """One transaction without a terminal around it, shown as it goes; None when no card came. Raises ReaderLost,
+    ConfigError, and what `trusted_ca_keys` says."""
+    clock, entropy = SystemClock(BUILD_UNIX_MS), SystemEntropy()
+    configuration = Configuration(combinations(cards, base), KERNELS, trusted_ca_keys(ca_keys))
     reader: CardReader = open_reader(url, clock)
-    try:
-        reader.open()
-        if reader.wait_for_card(timeout_ms) is None:
-            return None
-        dialogue = read_card(request, combinations(CardLimits()), trusted_ca_keys(ca_keys))
-        return drive(dialogue, reader, CardLimits().card_timeout_ms)
-    finally:
-        reader.close()
+    patience = Patience(wanted.timeout_ms, cards.card_timeout_ms)
+    tap = OneTap(reader, clock, patience, lambda: fresh_sale(wanted, clock, entropy), show, time.sleep)
+    return tap.run(run_transaction(configuration, fresh_sale(wanted, clock, entropy)))
