@@ -12,12 +12,12 @@ import pytest
 from taphost.issuer import derive_card_key, is_genuine
 from taplab.card import Card, CardState, Scheme, load_card
 from taplab.card.card_file import CardFileError
+from taplab.card.in_hand import CardInHand
 from taptill.amount.money import Money
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OdaVerdict
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
-from taptill.card.reader import Presentation, RawResponse
 from taptill.entropy import SystemEntropy
 
 TapACard = Callable[..., Any]
@@ -52,35 +52,13 @@ COMBINATIONS = (
 CARD_TIMEOUT_MS = 1_000
 
 
-class InHand:
-    """A `CardReader` with a card on it and no air between them; time is what the card says it takes."""
-
-    url = "test:"
-
-    def __init__(self, card: Card) -> None:
-        self._card = card
-
-    def open(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def wait_for_card(self, timeout_ms: int) -> Presentation | None:
-        return Presentation(self._card.uid, "A", self._card.ats)
-
-    def wait_for_removal(self, timeout_ms: int) -> bool:
-        return True
-
-    def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
-        answer = self._card.answer(command)
-        return RawResponse(answer.octets, answer.compute_ms * 1000)
-
-
 def read(card: Card, scheme: Scheme, request: TapRequest = REQUEST, cvm_limit_minor: int = 30_000) -> CardRead:
     """A new presentation in the terminal's kernels."""
     combinations = [replace(each, cvm_limit_minor=cvm_limit_minor) for each in COMBINATIONS]
-    card.reset()
+    hand = CardInHand(card)
+    hand.wait_for_card(CARD_TIMEOUT_MS)
     dialogue = read_card(request, combinations, CaKeyStore.of(scheme.ca_keys()))
-    return drive(dialogue, InHand(card), CARD_TIMEOUT_MS)
+    return drive(dialogue, hand, CARD_TIMEOUT_MS)
 
 
 def genuine(card_read: CardRead, scheme: Scheme) -> bool:
@@ -124,7 +102,7 @@ def test_what_the_terminal_does_not_serve_ends_the_application(scheme: Scheme, n
     assert kernel in card_read.kernel
 
 
-@pytest.mark.parametrize("name", ["visa_phone", "mastercard_phone"])
+@pytest.mark.parametrize("name", ["unionpay_phone", "visa_phone", "mastercard_phone"])
 def test_a_phone_is_read_at_the_second_tap(scheme: Scheme, name: str) -> None:
     phone = load_card(name, scheme, SystemEntropy())
     dear = replace(REQUEST, amount=Money(50_000))

@@ -16,7 +16,7 @@ from taptill.card.ca_keys import parse_ca_keys
 from taptill.entropy import SystemEntropy
 
 # UnionPay numbers of this lab; beginnings of published test numbers of Visa, Mastercard and American Express.
-PUBLISHED_TEST_NUMBERS = ("62280001000011", "47617390010100", "54133390000015", "374245455400126")
+PUBLISHED_TEST_NUMBERS = ("62280001000011", "62280001000012", "47617390010100", "54133390000015", "374245455400126")
 GOOD = 'label = "x"\npan = "6228000100001109"\nexpiry = "2031-12"\n'
 
 

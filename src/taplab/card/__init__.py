@@ -3,7 +3,7 @@
 Reading order: rsa_key, certificates, scheme (the lab's CA and issuer), personalisation (what is written into a card),
 commands, application (what all applications do), issuer_commands; risk_management, quick_application, unionpay, visa;
 mastercard; card (directory and selection), card_state; card_tables, records, issuing and card_file (TOML);
-pboc_personalisation (data groups).
+pboc_personalisation (data groups); in_hand (a card at a kernel without a reader).
 """
 
 from taplab.card.card import Card
