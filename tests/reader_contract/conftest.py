@@ -1,6 +1,7 @@
 """The rigs the reader contract runs on: every file `rig_NAME.py` beside this one adds one.
 
-Comes in: `NAME_rig()` of such a file, a context manager that gives a `Rig`. Goes out: the fixture `rig`, once per rig.
+Comes in: `NAME_rig(clock)` of such a file, a context manager that gives a `Rig`. Goes out: the fixture `rig`, once per
+rig, with a clock that has no wall time.
 A new adapter joins the suite with one file and no change here; the file imports nothing from this one.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha1
@@ -19,10 +21,14 @@ import pytest
 
 from taplab.card import Card, CardAnswer, Scheme
 from taplab.card.card_file import CardFile, personalise
+from taplab.pcsc.firmware import HeldCard
+from taplab.pn532.held_cards import MemoryCard, Phone, TypeBCard
 from taptill.card.reader import CardReader
+from taptill.clock import Clock, Timestamp
 from taptill.entropy import SystemEntropy
 
 NEVER_MS = 60_000
+SEE_PHONE = b"\x69\x86"
 
 
 class Rig(Protocol):
@@ -32,11 +38,14 @@ class Rig(Protocol):
     def reader(self) -> CardReader:
         """Not yet opened; the rig closes it at the end."""
 
-    def present(self, card: Card) -> None:
+    def present(self, card: HeldCard) -> None:
         """Into the empty field."""
 
-    def remove(self) -> None:
-        """Whatever the card is doing."""
+    def present_beside(self, card: HeldCard) -> None:
+        """A second card."""
+
+    def remove(self, card: HeldCard | None = None) -> None:
+        """One card or all, whatever they are doing."""
 
     def lose_reader(self) -> None:
         """Unplugged, or its driver gone. A card stays where it is."""
@@ -45,7 +54,17 @@ class Rig(Protocol):
         """Back, as a user would bring it back."""
 
 
-RigFactory = Callable[[], AbstractContextManager[Rig]]
+RigFactory = Callable[[Clock], AbstractContextManager[Rig]]
+
+
+class MonotonicClock:
+    """A clock no reader may read the wall time of."""
+
+    def monotonic_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+    def now(self) -> Timestamp:
+        raise AssertionError("a reader has asked for the wall time")
 
 
 def load_rigs() -> dict[str, RigFactory]:
@@ -67,8 +86,8 @@ RIGS = load_rigs()
 
 
 class PatternCard(Card):
-    """A credit card that also knows three commands of its own:
-    00 B0 xx xx Le gives Le bytes, 00 D6 xx xx data gives the SHA-1 of the command, 00 B1 takes a minute."""
+    """A credit card that also knows some commands of its own: 00 B0 xx xx Le gives Le bytes, 00 D6 xx xx data gives the
+    SHA-1 of the command, 00 B1 takes a minute, 00 B3 wants the phone unlocked, 00 B4 xx xx Le takes Le ms."""
 
     def answer(self, command: bytes) -> CardAnswer:
         match command[:2]:
@@ -78,6 +97,10 @@ class PatternCard(Card):
                 return CardAnswer(sha1(command).digest() + b"\x90\x00")
             case b"\x00\xb1":
                 return CardAnswer(b"\x90\x00", NEVER_MS)
+            case b"\x00\xb3":
+                return CardAnswer(SEE_PHONE)
+            case b"\x00\xb4":
+                return CardAnswer(b"\x90\x00", command[4])
         return super().answer(command)
 
 
@@ -88,7 +111,7 @@ def pattern(count: int) -> bytes:
 @pytest.fixture(params=sorted(RIGS))
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Opened, and given back at the end."""
-    with RIGS[request.param]() as built:
+    with RIGS[request.param](MonotonicClock()) as built:
         built.reader.open()
         yield built
 
@@ -100,6 +123,31 @@ def scheme() -> Scheme:
 
 @pytest.fixture
 def card(scheme: Scheme) -> PatternCard:
+    return personal_card(scheme)
+
+
+@pytest.fixture
+def other_card(scheme: Scheme) -> PatternCard:
+    return personal_card(scheme)
+
+
+@pytest.fixture
+def type_b(card: PatternCard) -> TypeBCard:
+    return TypeBCard(card)
+
+
+@pytest.fixture
+def phone(card: PatternCard) -> Phone:
+    """SEL_RES 60, and a new UID each time it is activated."""
+    return Phone(card, card.ats)
+
+
+@pytest.fixture
+def ticket() -> MemoryCard:
+    return MemoryCard(bytes.fromhex("0badcafe"))
+
+
+def personal_card(scheme: Scheme) -> PatternCard:
     file = CardFile(label="Contract", pan="6228000100001117", expiry="2031-12")
     return PatternCard(personalise(file, scheme), SystemEntropy())
 

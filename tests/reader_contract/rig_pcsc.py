@@ -1,4 +1,4 @@
-"""The PC/SC adapter on a pcscd of our own with vsmartcard's virtual reader."""
+"""The PC/SC adapter on a pcscd of our own, whose virtual reader is named and behaves like an ACR122U."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from taplab.card import Card
-from taplab.pcsc.pcscd import READER_NAMES, OwnPcscd, PcscUnavailable
+from taplab.pcsc.acr122 import Acr122
+from taplab.pcsc.firmware import HeldCard
+from taplab.pcsc.pcscd import ACR122_NAME, OwnPcscd, PcscUnavailable
 from taptill.card.adapters.pcsc import PcscReader
-from taptill.clock import SystemClock
+from taptill.clock import Clock
 
 
 @dataclass
@@ -19,11 +20,14 @@ class PcscRig:
     reader: PcscReader
     daemon: OwnPcscd
 
-    def present(self, card: Card) -> None:
+    def present(self, card: HeldCard) -> None:
         self.daemon.slots[0].present(card)
 
-    def remove(self) -> None:
-        self.daemon.slots[0].remove()
+    def present_beside(self, card: HeldCard) -> None:
+        self.daemon.slots[0].present_beside(card)
+
+    def remove(self, card: HeldCard | None = None) -> None:
+        self.daemon.slots[0].remove(card)
 
     def lose_reader(self) -> None:
         self.daemon.stop()
@@ -33,14 +37,14 @@ class PcscRig:
 
 
 @contextmanager
-def pcsc_rig() -> Iterator[PcscRig]:
-    daemon = OwnPcscd()
+def pcsc_rig(clock: Clock) -> Iterator[PcscRig]:
+    daemon = OwnPcscd(ACR122_NAME, Acr122)
     try:
         daemon.start()
     except PcscUnavailable as missing:
         pytest.skip(str(missing))
     with daemon:
-        reader = PcscReader(f"pcsc:{READER_NAMES[0]}", SystemClock(0))
+        reader = PcscReader("pcsc:ACR122", clock)
         try:
             yield PcscRig(reader, daemon)
         finally:

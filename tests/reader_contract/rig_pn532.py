@@ -6,25 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from taplab.pn532.airtime import Timing
-from taplab.pn532.picc import ContactlessCard
+from taplab.pn532.field import HeldCard
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.card.adapters.pn532 import Pn532Reader
 from taptill.card.reader import CardReader
-from taptill.clock import SystemClock
+from taptill.clock import Clock
 
 
 class Pn532Rig:
     """`reader` is not opened yet; losing it is pulling its cable."""
 
-    def __init__(self, chip: VirtualPn532) -> None:
+    def __init__(self, chip: VirtualPn532, clock: Clock) -> None:
         self._chip = chip
-        self.reader: CardReader = Pn532Reader(f"pn532:{chip.path}", SystemClock(0))
+        self.reader: CardReader = Pn532Reader(f"pn532:{chip.path}", clock)
 
-    def present(self, card: ContactlessCard) -> None:
+    def present(self, card: HeldCard) -> None:
         self._chip.present(card)
 
-    def remove(self) -> None:
-        self._chip.remove()
+    def present_beside(self, card: HeldCard) -> None:
+        self._chip.present(card)
+
+    def remove(self, card: HeldCard | None = None) -> None:
+        self._chip.remove(card)
 
     def lose_reader(self) -> None:
         self._chip.unplug()
@@ -34,8 +37,8 @@ class Pn532Rig:
 
 
 @contextmanager
-def pn532_rig() -> Iterator[Pn532Rig]:
+def pn532_rig(clock: Clock) -> Iterator[Pn532Rig]:
     with VirtualPn532(Timing(uart=False, air=False, compute=True)) as chip:
-        rig = Pn532Rig(chip)
+        rig = Pn532Rig(chip, clock)
         yield rig
         rig.reader.close()

@@ -15,18 +15,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from taplab.pcsc.firmware import Firmware, PlainReader
 from taplab.pcsc.vpcd import VirtualSlot
 from taptill.errors import TapTillError
 
 CLIENT_VARIABLE = "PCSCLITE_CSOCK_NAME"
 READER_NAME = "Virtual PCD"
 READER_NAMES = (f"{READER_NAME} 00 00", f"{READER_NAME} 00 01")
+ACR122_NAME = "ACS ACR122U PICC Interface"
 
 START_WAIT_S = 10.0
 STOP_WAIT_S = 3.0
@@ -64,10 +66,11 @@ class OwnPcscd:
     """One daemon and its two slots. May be stopped and started again, on the same socket and the same ports; a card in
     a slot stays there meanwhile. One at a time per process."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = READER_NAME, firmware: Callable[[], Firmware] = PlainReader) -> None:
         self.socket_path = claim_client_socket()
         atexit.register(self.stop)
-        self.slots = (VirtualSlot(0), VirtualSlot(0))
+        self.slots = (VirtualSlot(0, firmware()), VirtualSlot(0, firmware()))
+        self._name = name
         self._folder = self.socket_path.parent
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +125,7 @@ class OwnPcscd:
         readers = self._folder / "readers"
         readers.mkdir(exist_ok=True)
         lines = (
-            f'FRIENDLYNAME "{READER_NAME}"',
+            f'FRIENDLYNAME "{self._name}"',
             f"DEVICENAME /dev/null:0x{first_port:04X}",
             f"LIBPATH {driver}",
             f"CHANNELID 0x{first_port:04X}",

@@ -3,8 +3,7 @@
 Comes in: a card held to the reader or taken away. Goes out: its answers over TCP to the driver inside pcscd.
 Strategy: a connection is the presence of a card. Taking the card away closes it, in the middle of an exchange too; the
 driver then reports an empty slot at its next look, every 400 ms. A pcscd that restarts finds the card still there.
-Wire: 16-bit length, then one control octet or an APDU. `FF CA` is answered as a PC/SC reader answers it, with the UID,
-or for type A with the ATS.
+Wire: 16-bit length, then one control octet or an APDU, which the reader's firmware answers.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from __future__ import annotations
 import socket
 import threading
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from taplab.pn532.held_cards import TypeBCard
-from taplab.pn532.picc_blocks import AnsweringCard
+from taplab.pcsc.firmware import Firmware, HeldCard, PlainReader
 
 LOOPBACK = "127.0.0.1"
 CONNECT_WAIT_S = 1.0
@@ -23,46 +21,45 @@ RECONNECT_EVERY_S = 0.05
 REMOVAL_WAIT_S = 5.0
 
 POWER_OFF, POWER_ON, RESET, GIVE_ATR = b"\x00", b"\x01", b"\x02", b"\x04"
-_GET_UID, _GET_ATS = bytes.fromhex("FFCA0000"), bytes.fromhex("FFCA0100")  # PC/SC Part 3, 3.2.2.1.3
-_SW_OK, _SW_NOT_SUPPORTED = bytes.fromhex("9000"), bytes.fromhex("6A81")
-
-
-class SlotCard(AnsweringCard, Protocol):
-    """Whatever answers APDUs, with the `atr` a PC/SC reader makes up for it."""
-
-    @property
-    def atr(self) -> bytes: ...
-
-
-class CardWithAts(SlotCard, Protocol):
-    """A card of type A."""
-
-    @property
-    def ats(self) -> bytes: ...
-
-
-HeldCard = CardWithAts | TypeBCard
 
 
 class VirtualSlot:
     """One slot. `present` and `remove` return once it is so on this side; pcscd sees it with its next look."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, firmware: Firmware | None = None) -> None:
         self.port = port
+        self.firmware: Firmware = firmware or PlainReader()
         self._lock = threading.Lock()
         self._removed = threading.Event()
         self._connection: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
     def present(self, card: HeldCard) -> None:
-        """Hold `card` to the reader; one that lies there is taken away first."""
+        """Hold `card` to the reader; what lies there is taken away first."""
         self.remove()
+        self.firmware.present(card)
+        self._begin()
+
+    def present_beside(self, card: HeldCard) -> None:
+        """A second card. PC/SC is told nothing of it while the first is there."""
+        self.firmware.present(card)
+
+    def remove(self, card: HeldCard | None = None) -> None:
+        """Take one card away, or all, whatever they are doing."""
+        if card is not None and card is not self.firmware.chosen:
+            self.firmware.remove(card)
+            return
+        self._end()
+        self.firmware.remove(card)
+        if self.firmware.chosen is not None:
+            self._begin()
+
+    def _begin(self) -> None:
         self._removed = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(card, self._removed), name="vpcd-card", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(self._removed,), name="vpcd-card", daemon=True)
         self._thread.start()
 
-    def remove(self) -> None:
-        """Take the card away, whatever it is doing."""
+    def _end(self) -> None:
         self._removed.set()
         with self._lock:
             if self._connection is not None:
@@ -77,7 +74,7 @@ class VirtualSlot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove()
 
-    def _serve(self, card: HeldCard, removed: threading.Event) -> None:
+    def _serve(self, removed: threading.Event) -> None:
         while not removed.is_set():
             try:
                 connection = socket.create_connection((LOOPBACK, self.port), CONNECT_WAIT_S)
@@ -90,37 +87,33 @@ class VirtualSlot:
                     self._connection = connection
                     if removed.is_set():
                         break
-                _converse(connection, card, removed)
+                _converse(connection, self.firmware, removed)
                 with self._lock:
                     self._connection = None
 
 
-def _converse(connection: socket.socket, card: HeldCard, removed: threading.Event) -> None:
+def _converse(connection: socket.socket, firmware: Firmware, removed: threading.Event) -> None:
     """Until either side has gone."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    card.reset()
+    firmware.power()
     try:
         while (message := _receive(connection)) is not None:
             if message in (POWER_OFF, POWER_ON, RESET):
-                card.reset()
+                firmware.power()
                 continue
-            answer, compute_ms = (card.atr, 0) if message == GIVE_ATR else _answer(card, message)
-            if removed.wait(compute_ms / 1000):
+            answer, took_ms = _answer(firmware, message)
+            if removed.wait(took_ms / 1000):
                 return
             connection.sendall(len(answer).to_bytes(2, "big") + answer)
     except OSError:
         return
 
 
-def _answer(card: HeldCard, command: bytes) -> tuple[bytes, float]:
-    if command[:4] == _GET_UID:
-        return card.uid + _SW_OK, 0
-    if command[:4] == _GET_ATS and not isinstance(card, TypeBCard) and card.ats:
-        return card.ats + _SW_OK, 0
-    if command[:1] == b"\xff":
-        return _SW_NOT_SUPPORTED, 0
-    answer = card.answer(command)
-    return answer.octets, answer.compute_ms
+def _answer(firmware: Firmware, message: bytes) -> tuple[bytes, float]:
+    if message != GIVE_ATR:
+        return firmware.answer(message)
+    card = firmware.chosen
+    return (card.atr if card is not None else b""), 0
 
 
 def _receive(connection: socket.socket) -> bytes | None:

@@ -21,12 +21,12 @@ TARGETS_MAX = 2
 TYPE_A_106, TYPE_B_106 = 0x00, 0x03
 CASCADE_TAG = 0x88
 RATS_TIMEOUT_US = 5_000  # FWT at activation is 65536/fc, ISO/IEC 14443-4, 5.6.1.2
-HLTA = b"\x50\x00"
+REQA, WUPA, HLTA = b"\x26", b"\x52", b"\x50\x00"
 ATTRIB_SIZES = b"\x00\x05\x01"  # default timing, FSDI 5 at 106 kbit/s, ISO/IEC 14443-4
 FIRST_CID = 1  # of type B
 
 STATUS_OK = 0x00
-STATUS_WRONG_PARAMETER = 0x10
+STATUS_BIT_COLLISION = 0x06
 STATUS_WRONG_CONTEXT = 0x27
 STATUS_MORE = 0x40  # MI, beside the status, and beside Tg in a command
 
@@ -101,9 +101,19 @@ class Initiator:
             answer = self._field.transceive(frame, timeout_us)
         elif self._field.on and self._registers.speaks_type_b():
             answer = self._type_b(frame, timeout_us)
+        elif self._field.on and self._registers.speaks_short_frames_a():
+            answer = self._short_frame(frame)
         if answer is None:
             raise RfFault(STATUS_TIMEOUT)
         return bytes([STATUS_OK]) + answer
+
+    def _short_frame(self, frame: bytes) -> bytes | None:
+        """REQA or WUPA by hand: one ATQA, or what several make of it. Raises RfFault."""
+        answering = self._field.request(wake=frame == WUPA) if frame in (REQA, WUPA) else []
+        answers = {picc.atqa for picc in answering}
+        if len(answers) > 1:
+            raise RfFault(STATUS_BIT_COLLISION)
+        return answers.pop() if answers else None
 
     def deselect(self, tg: int) -> None:
         """S(DESELECT), or HLTA without protocol: the card halts, the chip remembers it. 0 means all."""

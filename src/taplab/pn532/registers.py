@@ -53,3 +53,11 @@ class Registers:
     def speaks_type_b(self) -> bool:
         """106 kbit/s type B with CRC."""
         return self.read(TX_MODE) & (CRC_ON | SPEED_AND_FRAMING) == CRC_ON | FRAMING_B
+
+    def speaks_short_frames_a(self) -> bool:
+        """Seven bits without CRC: REQA and WUPA, sent by hand."""
+        return (
+            self.read(TX_MODE) & (CRC_ON | SPEED_AND_FRAMING) == 0
+            and self.read(RX_MODE) & CRC_ON == 0
+            and self.read(BIT_FRAMING) & LAST_BITS == LAST_BITS
+        )

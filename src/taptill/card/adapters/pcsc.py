@@ -4,14 +4,17 @@ Comes in: a URL. Goes out: a `CardReader`.
 Strategy: no monitor thread of the library's Python layer; it dies silently when a reader is unplugged (pyscard issues
 82 and 128). An own context and an own loop of looks; any error that is not the card's drops the context, and `open`
 makes a new one, also on a service that was restarted. A connect may "succeed" on a card that has just left (pyscard
-issue 63), so presence is proved by an exchange with the reader before a card is reported.
+issue 63), so presence is proved by an exchange with the reader before a card is reported. PC/SC tells of one card only;
+a reader that is known to tell more is asked for a second one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
+from taptill.card.adapters import acr122
 from taptill.card.adapters.pcsc_atr import kind_of
 from taptill.card.adapters.pcsc_calls import (
     STATE_UNAWARE,
@@ -33,6 +36,7 @@ CLOSE_WAIT_MS = 500
 GRACE_MS = 300  # by which a call of the library may exceed the timeout; the port allows 500
 CALL_WAIT_MS_MIN = 50  # for what has to be tidied up after that
 LOOK_AGAIN_MS = 50  # a card that is there and cannot be talked to yet
+CROWD_PERIOD_MS = 200  # how often several cards are counted again
 HEARTBEAT_MS = 1000  # the longest wait without asking the service anything
 # A service that has just found a reader calls it empty until its first look, and looks every 400 ms.
 EMPTY_FOR_SURE_MS = 900
@@ -62,6 +66,8 @@ class PcscReader:
         self._connected = False
         self._reported: int | None = None  # card events at the last presentation, None once that card has left
         self._empty_since_us: int | None = None
+        self._crowd: Presentation | None = None  # the last presentation, while it is a collision
+        self._is_prepared = False
 
     def open(self) -> None:
         self.close()
@@ -76,7 +82,8 @@ class PcscReader:
             state = self._look(known, wait_ms, until_us)
             self._note_empty(state)
             is_new = state.card_is_present and self._reported not in (state.card_events, _ANY_CARD)
-            if is_new and (presentation := self._activate(until_us)) is not None:
+            presentation = self._activate(until_us) if is_new else self._count_again(until_us)
+            if presentation is not None:
                 return presentation
             left_ms = self._left_ms(until_us)
             if left_ms <= 0:
@@ -88,6 +95,8 @@ class PcscReader:
         context = self._context
         if context is None or not self._connected:
             raise self._not_open() if not self._is_open else CardLost("no card is connected", where=self.url)
+        if self._crowd is not None:
+            raise CardLost("there is more than one card", where=self.url)
         try:
             octets, elapsed_us = self._run(lambda: context.transmit(command), until_us)
         except CallOverdue:
@@ -113,7 +122,7 @@ class PcscReader:
             another_came = self._reported not in (None, _ANY_CARD, state.card_events)
             if another_came or self._note_empty(state):
                 self._drop_card(until_us)
-                self._reported = None
+                self._reported = self._crowd = None
                 return True
             left_ms = self._left_ms(until_us)
             if left_ms <= 0:
@@ -136,7 +145,27 @@ class PcscReader:
         if not is_the_same:
             return None
         self._reported = now.card_events
+        self._crowd = presentation if presentation.cards_in_field > 1 else None
         return presentation
+
+    def _count_again(self, until_us: int) -> Presentation | None:
+        """Several cards end as one that may be read, when the others are taken away."""
+        context, crowd = self._context, self._crowd
+        if context is None or crowd is None:
+            return None
+        if not self._connected:
+            left = self._activate(until_us)
+            return left if left is not None and left.cards_in_field == 1 else None
+        try:
+            if self._cards_in_field(context, until_us) > 1:
+                return None
+        except ScardFailure as failure:
+            if not context.is_about_the_card(failure):
+                raise self._lost(str(failure)) from failure
+            self._drop_card(until_us)
+            return None
+        self._crowd = None
+        return replace(crowd, cards_in_field=1)
 
     def _connect(self, seen: ReaderState, until_us: int) -> Presentation | None:
         context = self._context
@@ -148,6 +177,7 @@ class PcscReader:
             self._connected = True
             told, _ = self._call(lambda: context.transmit(GET_UID), until_us)
             kind = kind_of(seen.atr, lambda: self._has_ats(context, until_us))
+            count = self._cards_in_field(context, until_us)
         except ScardFailure as failure:
             self._drop_card(until_us)
             is_passing = context.is_about_the_card(failure) or (
@@ -160,12 +190,25 @@ class PcscReader:
             self._drop_card(until_us)
             return None
         uid = told[:-2] if told[-2:] == SW_OK else b""
-        return Presentation(uid, kind.technology, seen.atr, takes_apdus=kind.takes_apdus)
+        return Presentation(uid, kind.technology, seen.atr, count, kind.takes_apdus)
 
     def _has_ats(self, context: PcscContext, until_us: int) -> bool:
         """Raises ScardFailure."""
         told, _ = self._call(lambda: context.transmit(GET_ATS), until_us)
         return told[-2:] == SW_OK and len(told) > STATUS_WORD_OCTETS
+
+    def _cards_in_field(self, context: PcscContext, until_us: int) -> int:
+        """Raises ScardFailure."""
+        if acr122.NAME not in self._name:
+            return 1
+
+        def transmit(command: bytes) -> bytes:
+            return self._call(lambda: context.transmit(command), until_us)[0]
+
+        if not self._is_prepared:
+            acr122.prepare(transmit)
+            self._is_prepared = True
+        return acr122.cards_in_field(transmit)
 
     def _look(self, known_flags: int, wait_ms: int, until_us: int) -> ReaderState:
         context = self._context
@@ -189,7 +232,7 @@ class PcscReader:
         if not matching:
             known = ", ".join(names) or "none"
             raise self._lost(f"no reader of this name; the service knows: {known}")
-        self._name = matching[0]
+        self._name, self._is_prepared = matching[0], False
 
     def _establish_again(self, until_us: int) -> None:
         """After a call was left behind its context is lost, the reader may well be there."""
@@ -225,11 +268,13 @@ class PcscReader:
             self._empty_since_us = now_us
         if self._reported == _ANY_CARD and now_us - self._empty_since_us < EMPTY_FOR_SURE_MS * 1000:
             return False
-        self._reported = None
+        self._reported = self._crowd = None
         return True
 
     def _patience_ms(self) -> int:
         """How long to wait for a change before looking again without one."""
+        if self._crowd is not None:
+            return CROWD_PERIOD_MS
         return LOOK_AGAIN_MS if self._reported == _ANY_CARD else HEARTBEAT_MS
 
     def _lost(self, what: str) -> ReaderLost:
@@ -246,7 +291,7 @@ class PcscReader:
             self._calls.stop(wait_ms)
         self._abandon()
         self._is_open = False
-        self._empty_since_us = None
+        self._empty_since_us = self._crowd = None
         if self._reported is not None:
             self._reported = _ANY_CARD
 
