@@ -52,6 +52,15 @@ def test_commands_and_responses_are_told_apart_and_named() -> None:
     assert "6299999999999999" not in json.dumps(answer.as_json())
 
 
+@pytest.mark.parametrize("octets", ["", "80", "77", "70", "00", "00A4", "00A404"])
+def test_a_few_octets_are_a_status_word_or_refused(octets: str) -> None:
+    if len(octets) == 4:
+        assert describe_apdu(bytes.fromhex(octets)).kind == "response"
+    else:
+        with pytest.raises(MalformedApdu):
+            describe_apdu(bytes.fromhex(octets))
+
+
 def test_a_malformed_answer_is_described_without_its_bytes() -> None:
     described = describe_apdu(bytes.fromhex("700A5A0862280001000011" + "9000"))
     assert "malformed" in described.title

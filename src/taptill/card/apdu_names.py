@@ -82,7 +82,7 @@ class ApduDescription:
 def describe_apdu(octets: bytes) -> ApduDescription:
     """A response when it begins with a response template or is a bare status word, else a command. Raises
     MalformedApdu."""
-    if len(octets) == 2 or (octets[:1] and octets[0] in _RESPONSE_TEMPLATES and octets[-2] in _STATUS_FIRST):
+    if len(octets) == 2 or (len(octets) > 2 and octets[0] in _RESPONSE_TEMPLATES and octets[-2] in _STATUS_FIRST):
         return _response(ResponseApdu.decode(octets))
     return _command(split_command(octets))
 
