@@ -1,0 +1,1 @@
+"""Hostile cards, lines and files against the terminal: `tools/fuzz`."""

@@ -1,0 +1,7 @@
+"""`python -m taplab.fuzz`."""
+
+import sys
+
+from taplab.fuzz.cli import main
+
+sys.exit(main())

@@ -1,0 +1,145 @@
+"""What good cards answer, to be spoiled.
+
+Comes in: the lab's cards. Goes out: for each card all it was asked and answered, over sales of every kind. Strategy:
+the answers are kept and not made anew, because a signature costs a thousand times a look-up, and because a kept answer
+makes a run repeatable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+from taplab.card import Card, Scheme, load_card
+from taptill.amount.money import Money
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.parameters import Combination, TapRequest
+from taptill.card.read_card import drive, read_card
+from taptill.card.reader import Presentation, RawResponse
+from taptill.card.reader_parameters import parse_reader_parameters
+from taptill.card.risk_management import card_digest
+
+CARD_TIMEOUT_MS = 3_000
+CARDS = (
+    *("good_credit", "offline_funds", "no_9f27", "co_badged", "two_products"),
+    *("visa_credit", "visa_offline", "visa_signs_online", "visa_phone"),
+    *("mastercard_credit", "mastercard_offline", "mastercard_mag_stripe", "mastercard_relay", "mastercard_phone"),
+)
+NOT_FOUND = b"\x6a\x82"
+
+SALE = TapRequest(
+    amount=Money(1_000),
+    amount_other=Money(0),
+    transaction_type=0x00,
+    date_yymmdd="260601",
+    time_hhmmss="120000",
+    country="156",
+    unpredictable_number=bytes.fromhex("2B29EBE4"),
+    online_possible=True,
+    offline_allowed=True,
+    fresh_numbers=tuple(bytes([0xA0 + number] * 4) for number in range(3)),
+)
+SALES = (
+    SALE,
+    replace(SALE, offline_allowed=False),
+    replace(SALE, online_possible=False),
+    replace(SALE, amount=Money(500_000)),
+    replace(SALE, amount=Money(500_000), pin_pad=True),
+    replace(SALE, amount=Money(0)),
+    replace(SALE, amount=Money(100), country="840"),
+    replace(SALE, transaction_type=0x20),
+    replace(SALE, transaction_type=0x09, amount_other=Money(500)),
+    replace(SALE, date_yymmdd="491231", fresh_numbers=()),
+    replace(SALE, exceptions=frozenset({card_digest("6228000100001125")})),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GoodCard:
+    """One card's answers, by command and by the header of a command that it never saw so."""
+
+    name: str
+    by_command: Mapping[bytes, bytes]
+    by_header: Mapping[bytes, bytes]
+
+    def answer(self, command: bytes) -> bytes:
+        return self.by_command.get(command) or self.by_header.get(command[:4], NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class GoodWorld:
+    """Cards, and the terminal they are good for."""
+
+    cards: tuple[GoodCard, ...]
+    combinations: tuple[Combination, ...]
+    ca_keys: CaKeyStore
+
+
+@cache
+def good_world(scheme: Scheme) -> GoodWorld:
+    """All cards through all sales."""
+    combinations = shipped_combinations()
+    ca_keys = CaKeyStore.of(scheme.ca_keys())
+
+    def tap(card: _Kept, sale: TapRequest) -> None:
+        card.card.reset()
+        drive(read_card(sale, combinations, ca_keys), card, CARD_TIMEOUT_MS)
+
+    return GoodWorld(tuple(_good_card(name, scheme, tap) for name in CARDS), combinations, ca_keys)
+
+
+def shipped_combinations() -> tuple[Combination, ...]:
+    """Every scheme this program has parameters for."""
+    text = (files("taptill.card") / "reader_parameters.toml").read_text(encoding="utf-8")
+    return tuple(each.combination for each in parse_reader_parameters(text))
+
+
+class _CountedEntropy:
+    """The same octets in every run."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def octets(self, count: int) -> bytes:
+        self._calls += 1
+        return (self._calls.to_bytes(4, "big") * (count // 4 + 1))[:count]
+
+
+class _Kept:
+    """A `CardReader` that keeps what the card on it answers."""
+
+    url = "fuzz:good"
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.kept: dict[bytes, bytes] = {}
+
+    def open(self) -> None:
+        """It is."""
+
+    def close(self) -> None:
+        """It stays."""
+
+    def wait_for_card(self, timeout_ms: int) -> Presentation | None:
+        return Presentation(self.card.uid, "A", self.card.ats)
+
+    def wait_for_removal(self, timeout_ms: int) -> bool:
+        return True
+
+    def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
+        answer = self.card.answer(command).octets
+        self.kept.setdefault(command, answer)
+        return RawResponse(answer, 1_000)
+
+
+def _good_card(name: str, scheme: Scheme, tap: Callable[[_Kept, TapRequest], None]) -> GoodCard:
+    reader = _Kept(load_card(name, scheme, _CountedEntropy()))
+    for sale in SALES:
+        tap(reader, sale)
+    by_header: dict[bytes, bytes] = {}
+    for command, answer in reader.kept.items():
+        if answer[-2:] == b"\x90\x00":
+            by_header.setdefault(command[:4], answer)
+    return GoodCard(name, reader.kept, by_header)
