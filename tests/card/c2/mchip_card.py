@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from taplab.card.certificates import icc_certificate, issuer_certificate
+from taplab.card.certificates import Certificate, icc_certificate, issuer_certificate
 from taplab.card.rsa_key import RsaKey
 from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.dol import split_dol
@@ -46,6 +46,14 @@ def mastercard_keys() -> CaKeyStore:
     rid = MASTERCARD[:5]
     checksum = ca_key_checksum(rid, CA_INDEX, ca.modulus, ca.exponent)
     return CaKeyStore.of([CaKey(rid, CA_INDEX, ca.modulus, ca.exponent, checksum, test=True)])
+
+
+@lru_cache
+def certificates(static_data: bytes) -> tuple[Certificate, Certificate]:
+    """The issuer's and the card's."""
+    ca, issuer, card = keys()
+    above = issuer_certificate(ca, issuer, PAN[:8], "1239", SERIAL)
+    return above, icc_certificate(issuer, card, PAN, "1239", SERIAL, static_data)
 
 
 @dataclass
@@ -131,7 +139,6 @@ class MchipCard:
 
     def records(self) -> tuple[bytes, bytes, bytes]:
         """The signed one, the issuer's certificate, the card's."""
-        ca, issuer, card = keys()
         said: dict[int, str | None] = {
             0x5A: PAN,
             0x5F34: "01",
@@ -151,8 +158,7 @@ class MchipCard:
         }
         certified = (0x8F, 0x90, 0x92, 0x9F32, 0x9F46, 0x9F47, 0x9F48)
         static = _objects(said | {tag: value for tag, value in self.changes.items() if tag not in certified})
-        above = issuer_certificate(ca, issuer, PAN[:8], "1239", SERIAL)
-        own = icc_certificate(issuer, card, PAN, "1239", SERIAL, static + bytes.fromhex(self.aip))
+        above, own = certificates(static + bytes.fromhex(self.aip))
         middle: dict[int, str | None] = {
             0x8F: f"{CA_INDEX:02X}",
             0x90: above.signed.hex(),

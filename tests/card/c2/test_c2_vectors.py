@@ -227,7 +227,7 @@ def test_a_mag_stripe_tap_goes_as_recorded_but_for_the_number(vector: Case) -> N
     assert heard[:-1] == wanted[:-1]
     ours, theirs = split_command(heard[-1]), split_command(wanted[-1])
     assert (ours.ins, ours.p1, ours.p2) == (theirs.ins, theirs.p1, theirs.p2)
-    # The origin's number has more digits than the card's track has places for.
+    # The origin takes the first digits of its number and more than the card's track has places for.
     told, said = (split_dol(tap.said[0x9F69], command.data) for command in (ours, theirs))
     assert set(differing(said, told)) <= {0x9F6A}
     assert told[0x9F6A].hex().startswith("00000")

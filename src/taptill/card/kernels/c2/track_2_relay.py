@@ -26,7 +26,7 @@ def with_relay_figures(card: Mapping[int, bytes], terminal: Mapping[int, bytes])
         return {}
     short = len(track2.pan) <= _SHORT_PAN_DIGITS
     kept = track2.text[: len(track2.pan) + 1 + _BEFORE_DISCRETIONARY]
-    index = card.get(0x8F, b"\xff")[0]
+    index = (card.get(0x8F) or b"\xff")[0]
     entropy = terminal[tags.RELAY_DEVICE_ENTROPY]
     figures = str(index) if index <= _INDEX_MAX else "0"
     figures += str(terminal[tags.RELAY_COUNTER][0])
