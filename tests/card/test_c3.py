@@ -231,6 +231,14 @@ def test_above_the_cvm_limit_somebody_has_to_be_verified(
     assert (read.outcome.cvm, read.outcome.reason) == (cvm, reason)
 
 
+def test_a_copy_of_the_qualifiers_that_no_signature_covers_proves_nothing(visa: Tap) -> None:
+    card = VisaCard("TC", "0080", fdda=0, record={0x9F69: "00112233440080"})
+    read, _ = visa(card, ttq=V00)
+    assert read.oda.verdict is OdaVerdict.PASSED
+    assert said(read) == (OutcomeKind.DECLINED, "device-verification-unproven")
+    assert (read.tvr.hex(), read.tsi.hex()) == ("0000800000", "8000")
+
+
 def test_a_device_s_claim_that_nothing_vouches_for_is_declined_at_any_amount(visa: Tap) -> None:
     read, _ = visa(VisaCard("TC", "0080", fdda=1, copied_ctq="0000"), cvm_limit_minor=None)
     assert said(read) == (OutcomeKind.DECLINED, "device-verification-unproven")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.card.visa_card import VISA, VisaCard
+from tests.card.visa_card import VISA, VisaCard, visa_keys
 
 from taptill.amount.money import Money
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
@@ -73,9 +73,11 @@ def test_the_card_is_wanted_again_only_where_both_can_update(tap: Tap, ttq: str,
     assert (outcome.ui_on_restart.message is MessageId.PRESENT_CARD_AGAIN) if asks else outcome.ui_on_restart is None
 
 
-def test_a_declined_tap_asks_for_no_update(tap: Tap) -> None:
-    read, _ = tap(VisaCard("AAC", "0040"), kernel_id=3, aid=VISA, ttq=bytes.fromhex("2600C080"))
-    assert (read.outcome.kind, read.outcome.start) == (OutcomeKind.DECLINED, None)
+@pytest.mark.parametrize(("gives", "kind"), [("AAC", OutcomeKind.DECLINED), ("TC", OutcomeKind.APPROVED)])
+def test_a_tap_that_asks_no_issuer_asks_for_no_update(tap: Tap, gives: str, kind: OutcomeKind) -> None:
+    card = VisaCard(gives, "0040", fdda=1)
+    read, _ = tap(card, visa_keys(), kernel_id=3, aid=VISA, ttq=bytes.fromhex("2600C080"))
+    assert (read.outcome.kind, read.outcome.start) == (kind, None)
 
 
 def test_the_issuer_is_authenticated_before_its_scripts_run_in_order(request_of_sale: TapRequest) -> None:
