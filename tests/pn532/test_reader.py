@@ -320,7 +320,6 @@ def test_importing_the_adapter_does_not_load_nfcpy() -> None:
         ("01", "target 1"),
         ("0101004420", "target 1"),
         ("010100442007" + "04a1b2c3d4e5", "target 1"),
-        ("010100442004" + "0badcafe" + "0675", "ATS of target 1"),
         ("020100442004" + "0badcafe" + "0278", "target 2"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_phone_that_was_unlocked_and_comes_back_with_another_uid_is_a_new_pres
 def test_a_ticket_is_no_payment_card_and_said_once(rig: Any, ticket: MemoryCard) -> None:
     rig.present(ticket)
     presentation = rig.reader.wait_for_card(NOTICED_MS)
-    assert (presentation.takes_apdus, presentation.uid) == (False, ticket.uid)
+    assert (presentation.takes_apdus, presentation.uid, presentation.cards_in_field) == (False, ticket.uid, 1)
     with pytest.raises(CardLost):
         rig.reader.transmit(SELECT_PPSE, 1000)
     assert rig.reader.wait_for_card(SHORT_MS) is None

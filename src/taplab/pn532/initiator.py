@@ -15,7 +15,7 @@ from taplab.pn532.iso_dep import RATS, STATUS_TIMEOUT, IsoDep, RfFault
 from taplab.pn532.picc import SAK_ISO_DEP, Picc
 from taplab.pn532.picc_b import PiccB
 from taplab.pn532.registers import Registers
-from taptill.card.adapters.activation import parse_atqb, parse_ats
+from taptill.card.adapters.activation import believe_ats, parse_atqb
 
 TARGETS_MAX = 2
 TYPE_A_106, TYPE_B_106 = 0x00, 0x03
@@ -155,23 +155,30 @@ class Initiator:
         return STATUS_OK if active.protocol.present() else STATUS_TIMEOUT
 
     def _find_a(self, number: int, uid: bytes) -> Target | None:
-        """The first card that answers within the retries; a card still selected needs a second request."""
+        """The first card that answers within the retries; a card still selected needs a second request. One without
+        protocol that was found before would answer again: it is halted meanwhile."""
         self._registers.prepare_type_a()
+        earlier = [target.picc for target in self.targets.values() if not target.protocol]
+        for _ in earlier:
+            self._field.transceive(HLTA, 0)
         wanted: list[Picc] = []
         for _ in range(self._requests()):
             wanted = [picc for picc in self._field.request() if uid in (b"", picc.card.uid, cascaded(picc.card.uid))]
             if wanted:
                 break
         self._registers.note_listing(bool(self.targets or wanted))
-        if not wanted:
-            return None
-        self.deselect(0)
-        return self._activate_a(number, wanted[0])
+        if wanted:
+            self.deselect(0)
+            return self._activate_a(number, wanted[0])
+        for picc in self._field.request(wake=True) if earlier else []:
+            self._field.select(picc)
+        return None
 
     def _find_b(self, number: int, family: int) -> Target | None:
         self._registers.prepare_type_b()
+        earlier = [target.picc for target in self.targets.values()]
         for _ in range(self._requests()):
-            if answering := self._field.request_b(family):
+            if answering := [picc for picc in self._field.request_b(family) if picc not in earlier]:
                 self.deselect(0)
                 return self._activate_b(number, answering[0])
         return None
@@ -187,7 +194,7 @@ class Initiator:
         ats = self._field.transceive(RATS, RATS_TIMEOUT_US) if speaks else None
         if ats is None:
             return Target(picc, data, None)
-        return Target(picc, data + ats, IsoDep(self._field.transceive, parse_ats(ats)))
+        return Target(picc, data + ats, IsoDep(self._field.transceive, believe_ats(ats)))
 
     def _activate_b(self, number: int, picc: PiccB) -> Target:
         said = parse_atqb(picc.atqb)

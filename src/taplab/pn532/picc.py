@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from taplab.pn532.picc_blocks import AirAnswer, AnsweringCard, CardBlocks
-from taptill.card.adapters.activation import parse_ats
+from taptill.card.adapters.activation import believe_ats
 
 SAK_ISO_DEP = 0x20
 ATQA_BY_UID_OCTETS = {4: b"\x00\x04", 7: b"\x00\x44", 10: b"\x00\x84"}
@@ -20,7 +20,7 @@ PPS_START = 0xD0
 
 
 class ContactlessCard(AnsweringCard, Protocol):
-    """A card of type A. `uid` has 4, 7 or 10 bytes; `ats` its length byte first, nothing where there is no protocol."""
+    """A card of type A. `uid` has 4, 7 or 10 bytes; `ats` its length byte first, nothing where RATS gets no answer."""
 
     @property
     def ats(self) -> bytes: ...
@@ -82,8 +82,8 @@ class Picc:
         return self._block(frame) if self.state is State.PROTOCOL else None
 
     def _activate(self, frame: bytes) -> AirAnswer | None:
-        if frame[0] == 0xE0 and len(frame) == 2 and self.sak & SAK_ISO_DEP:
-            said = parse_ats(self.card.ats)
+        if frame[0] == 0xE0 and len(frame) == 2 and self.sak & SAK_ISO_DEP and self.card.ats:
+            said = believe_ats(self.card.ats)
             self._blocks = CardBlocks(self.card, said, cid=frame[1] & 0x0F, fsdi=frame[1] >> 4)
             self._pps_start = PPS_START | frame[1] & 0x0F
             self._pps_allowed = True

@@ -39,7 +39,7 @@ def prepare(transmit: Transmit) -> None:
 
 
 def cards_in_field(transmit: Transmit) -> int:
-    """1 or 2, where 2 is more than one."""
+    """1 or 2, where 2 is more than one. To be asked while the chosen card is in its protocol."""
     modes = _chip(transmit, READ_REGISTER, TX_MODE + RX_MODE + BIT_FRAMING)
     if modes is None or len(modes) != 3 or (modes[0] | modes[1]) & 0x03:  # type B: no short frames
         return 1

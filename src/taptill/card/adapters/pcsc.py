@@ -177,7 +177,7 @@ class PcscReader:
             self._connected = True
             told, _ = self._call(lambda: context.transmit(GET_UID), until_us)
             kind = kind_of(seen.atr, lambda: self._has_ats(context, until_us))
-            count = self._cards_in_field(context, until_us)
+            count = self._cards_in_field(context, until_us) if kind.takes_apdus else 1
         except ScardFailure as failure:
             self._drop_card(until_us)
             is_passing = context.is_about_the_card(failure) or (

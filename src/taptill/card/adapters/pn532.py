@@ -213,13 +213,16 @@ class Pn532Reader:
         time.sleep(FIELD_RESET_S)
 
     def _list(self, coding: bytes, targets_max: int) -> list[ListedCard]:
-        """The cards that answer a request now, activated. The chip switches the field on where it was off."""
+        """The cards that answer a request now, activated. The chip switches the field on where it was off. A card that
+        broke its activation off leaves a gap between two: then one is asked for."""
         data = self._command(IN_LIST_PASSIVE_TARGET, bytes([targets_max]) + coding, LISTING_TIMEOUT_MS)
         if data is None:
             raise ReaderLost("the chip does not finish looking for cards", where=self.url, next_step="open it again")
         try:
             cards = PARSERS[coding](data)
         except ValueError as error:
+            if targets_max > 1:
+                return self._list(coding, targets_max=1)
             raise ReaderLost(str(error), where=self.url, next_step="open the reader again") from error
         self._presence_checks = cards[-1].presence_checks if cards else ()
         return cards

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taptill.card.adapters.activation import Activation, parse_atqb, parse_ats
+from taptill.card.adapters.activation import ATQB_FIRST, believe_ats, parse_atqb
 
-BY_DEFAULT = parse_ats(b"\x01")  # for a card whose own words make no sense
 SAK_ISO_DEP = 0x20
 ATQB_OCTETS = 12
 NUMBER_AND_SENS_RES_OCTETS = 3
@@ -42,10 +41,9 @@ def parse_listing_a(data: bytes) -> list[ListedCard]:
         sak = rest.take(1, f"the data of target {number}")[0]
         uid = rest.take(rest.take(1, f"the data of target {number}")[0], f"the data of target {number}")
         takes_apdus = bool(sak & SAK_ISO_DEP)
-        ats = rest.take(max(1, rest.octets[0]), f"the ATS of target {number}") if takes_apdus and rest.octets else b""
-        cards.append(
-            ListedCard("A", uid, ats, _said_in_ats(ats).guard_us, takes_apdus, bool(ats), (R_NAK,) if ats else ())
-        )
+        ats = rest.take_up_to(max(1, rest.octets[0])) if takes_apdus and rest.octets else b""
+        guard_us, checks = believe_ats(ats).guard_us, (R_NAK,) if ats else ()
+        cards.append(ListedCard("A", uid, ats, guard_us, takes_apdus, bool(ats), checks))
     return cards
 
 
@@ -57,17 +55,10 @@ def parse_listing_b(data: bytes) -> list[ListedCard]:
     for number in rest.numbers():
         atqb = rest.take(1 + ATQB_OCTETS, f"the data of target {number}")[1:]
         attributed = rest.take(rest.take(1, f"the data of target {number}")[0], f"the ATTRIB answer of target {number}")
-        said = parse_atqb(atqb) if atqb[0] == 0x50 else BY_DEFAULT
+        said = parse_atqb(bytes([ATQB_FIRST]) + atqb[1:])
         checks = (R_NAK_CID_1, R_NAK) if attributed else ()
         cards.append(ListedCard("B", atqb[1:5], atqb, said.guard_us, said.takes_apdus, bool(attributed), checks))
     return cards
-
-
-def _said_in_ats(ats: bytes) -> Activation:
-    try:
-        return parse_ats(ats)
-    except ValueError:
-        return BY_DEFAULT
 
 
 class _Rest:
@@ -78,6 +69,11 @@ class _Rest:
 
     def numbers(self) -> range:
         return range(1, self.take(1, "the number of targets")[0] + 1)
+
+    def take_up_to(self, count: int) -> bytes:
+        """What a card's own length byte promises, which may be more than it sent."""
+        taken, self.octets = self.octets[:count], self.octets[count:]
+        return taken
 
     def take(self, count: int, what: str) -> bytes:
         if count > len(self.octets):
