@@ -44,13 +44,15 @@ def test_the_readme_shows_how_many_vectors_are_judged(known: Conformance) -> Non
 
 def test_a_case_has_failed_when_one_of_its_tests_has() -> None:
     judged = FileJudged({"a": "", "b": "", "c": ""}, {"c": "not ours", "d": "not ours"})
-    known = Conformance({"tlv/x.json": judged}, {f"t{at}": ("tlv/x.json", "aab"[at]) for at in range(3)}, whole=True)
+    known = Conformance({"tlv/x.json": judged}, {f"t{at}": ("tlv/x.json", "aabc"[at]) for at in range(4)}, whole=True)
     for test_id, outcome in (("t0", "failed"), ("t1", "passed"), ("t2", "passed"), ("unknown", "failed")):
         known.note(test_id, outcome)
     assert judged.cases == {"a": "failed", "b": "passed", "c": ""}
     assert not known.complete()
+    known.note("t3", "skipped")
+    assert known.complete()
     assert judged.left_out() == {"d": "not ours"}
-    assert "| tlv/x.json | 1 | 1 | 1 | not ours (2) |" in as_markdown(known)
+    assert "| tlv/x.json | 1 | 2 | 1 | not ours (2) |" in as_markdown(known)
 
 
 def test_a_file_that_no_test_reads_is_reported_as_such() -> None:
