@@ -45,6 +45,7 @@ def told(commands: list[bytes]) -> tuple[bool, bool]:
         (500_00, 300_00, 1_000_00, HKD, True, True),  # a card from elsewhere
         (500_00, 300_00, 1_000_00, None, True, True),  # a card that does not tell
         (1_500_00, None, 1_000_00, CNY, True, True),  # above the rule's limit a domestic card has to be verified
+        (1_500_00, None, 1_000_00, None, True, True),
         (1_500_00, None, 1_000_00, HKD, True, False),
         (500_00, 300_00, None, CNY, False, True),  # without the rule the reader's limit counts
     ],

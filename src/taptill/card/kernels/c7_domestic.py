@@ -3,7 +3,7 @@
 Comes in: the selected application and the sale. Goes out: the TTQ (9F66) this card is to be told.
 Strategy: the card is asked for its currency (9F51) after the final selection, as acquirer terminals do, but only where
 the answer changes what it is told: between the rule's limit and the reader's CVM limit. So GPO already says the truth,
-and the card's qualifiers answer to it. A card that does not tell its currency falls under the reader's CVM limit.
+and the card's qualifiers answer to it. A card that does not tell its currency falls under the stricter limit.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def qualifiers_for_card(
         return ttq
     response = yield _APPLICATION_CURRENCY
     currency = find(parse_tlv(response.data, "answer to GET DATA"), 0x9F51) if response.sw == SW_OK else None
-    if currency != sent[0x5F2A]:
-        return ttq
-    return with_bit(ttq, TTQ_CVM_REQUIRED) if required else without_bit(ttq, TTQ_CVM_REQUIRED)
+    if currency == sent[0x5F2A] and not required:
+        return without_bit(ttq, TTQ_CVM_REQUIRED)
+    return with_bit(ttq, TTQ_CVM_REQUIRED) if currency in (None, sent[0x5F2A]) else ttq
 
 
 def verification_qualifiers(prepared_ttq: bytes, told_ttq: bytes, data: Mapping[int, bytes]) -> bytes:
