@@ -76,9 +76,9 @@ class Observed:
 def observe(exchanges: Iterable[Exchange]) -> Observed:
     """The first application that got as far as its options, else the last one selected. Raises nothing."""
     applications = [Observed()]
-    for exchange in accepted(exchanges):
+    for exchange in joined(exchanges):
         try:
-            _take(exchange, applications)
+            (_take if _is_accepted(exchange) else _take_refusal)(exchange, applications)
         except (MalformedTlv, MalformedDol, MalformedApdu):
             continue  # logs and proprietary answers are no TLV, and prove nothing
     return next((each for each in applications if each.gpo), applications[-1])
@@ -86,7 +86,11 @@ def observe(exchanges: Iterable[Exchange]) -> Observed:
 
 def accepted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
     """Those that the card answered with 9000, continued ones whole."""
-    return (each for each in joined(exchanges) if each.response[-2:] == SW_OK.to_bytes(2, "big"))
+    return (each for each in joined(exchanges) if _is_accepted(each))
+
+
+def _is_accepted(exchange: Exchange) -> bool:
+    return exchange.response[-2:] == SW_OK.to_bytes(2, "big")
 
 
 def _take(exchange: Exchange, applications: list[Observed]) -> None:
@@ -113,6 +117,14 @@ def _take(exchange: Exchange, applications: list[Observed]) -> None:
             here.sent.setdefault(tag, value)
     elif command.ins == RELAY_RESISTANCE:
         _take_relay_resistance(command, response, here)
+
+
+def _take_refusal(exchange: Exchange, applications: list[Observed]) -> None:
+    """What was sent with options that the card refused still tells of the reader and its sale."""
+    command, here = split_command(exchange.command), applications[-1]
+    if command.ins == GPO and here.data.get(PDOL) and not here.gpo:
+        values = find(parse_tlv(command.data, "GPO"), 0x83) or b""
+        here.sent.update(split_dol(here.data[PDOL], values, "PDOL"))
 
 
 def _guess(response: bytes, here: Observed) -> CommandApdu:

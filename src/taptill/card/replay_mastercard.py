@@ -11,7 +11,8 @@ from taptill.card.bits import has_bit
 from taptill.card.observation import Observed
 from taptill.card.tvr import TVR_FLOOR_LIMIT_EXCEEDED
 
-ON_DEVICE, ONLINE_PIN, SIGNATURE, NO_CVM = 0x01, 0x02, 0x1E, 0x1F  # EMV Book 3, Annex C3; C-2, 3.9
+# EMV Book 3, Annex C3 and 10.5; on the device itself by EMV Book C-2, CVM.3 and CVM.4.
+ON_DEVICE, ONLINE_PIN, SIGNATURE, NO_CVM, NONE_PERFORMED = 0x01, 0x02, 0x1E, 0x1F, 0x3F
 
 _CARD_INPUT, _CVM_REQUIRED, _CVM_NOT_REQUIRED, _SECURITY = 0xDF8117, 0xDF8118, 0xDF8119, 0xDF811F  # make up 9F33
 _KERNEL_CONFIGURATION = 0xDF811B
@@ -21,6 +22,7 @@ _FLOOR_LIMIT, _CVM_LIMIT = 0xDF8123, 0xDF8126
 _EMV_MODE_ONLY, _ON_DEVICE_CVM, _RELAY_RESISTANCE = 0x80, 0x20, 0x10  # of DF811B
 _CAPABILITY = {ONLINE_PIN: 0x40, SIGNATURE: 0x20, NO_CVM: 0x08}  # of the second octet of 9F33
 _ANY_CVM = 0x68
+_SUCCESSFUL = b"\x02"
 _MAG_STRIPE_RECORD, _MAG_STRIPE_PLACE = bytes.fromhex("08010100"), (1, 1)
 _COMBINED_AUTHENTICATION = 0x08
 _ASKED, _ASKED_FOR_CDA = 0xC0, 0x10  # of P1 of GENERATE AC
@@ -57,10 +59,16 @@ def mastercard_configuration(observed: Observed) -> dict[int, bytes]:
 
 def _kernel_configuration(observed: Observed) -> int:
     """A reader that also knows mag-stripe mode leaves out the record that only this mode needs (C-2, S3.30)."""
-    left_out = observed.data.get(0x94, b"").startswith(_MAG_STRIPE_RECORD) and _MAG_STRIPE_PLACE not in observed.records
+    begins_with_it = observed.data.get(0x94, b"").startswith(_MAG_STRIPE_RECORD)
+    left_out = begins_with_it and bool(observed.records) and _MAG_STRIPE_PLACE not in observed.records
     configuration = 0 if left_out or observed.checksum_values is not None else _EMV_MODE_ONLY
-    configuration |= _ON_DEVICE_CVM if verified_by(observed) == ON_DEVICE else 0
+    configuration |= _ON_DEVICE_CVM if _leaves_it_to_the_device(observed) else 0
     return configuration | (_RELAY_RESISTANCE if observed.entropies else 0)
+
+
+def _leaves_it_to_the_device(observed: Observed) -> bool:
+    """Above the CVM limit the device has verified its owner, below it nobody has to, and both have succeeded."""
+    return verified_by(observed) in (ON_DEVICE, NONE_PERFORMED) and observed.sent[0x9F34][-1:] == _SUCCESSFUL
 
 
 def _action_codes(observed: Observed) -> dict[int, bytes]:

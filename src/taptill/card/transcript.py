@@ -31,7 +31,7 @@ from taptill.card.recorded_interface import Interface, recorded_interface
 from taptill.card.recording import RecordedCard, Recording, case_ids, load_recording
 from taptill.card.replay_differences import command_differences, without_number
 from taptill.card.replay_expectations import missed_expectations
-from taptill.card.replay_mastercard import NO_CVM, ONLINE_PIN, SIGNATURE, verified_by
+from taptill.card.replay_mastercard import NO_CVM, NONE_PERFORMED, ON_DEVICE, ONLINE_PIN, SIGNATURE, verified_by
 from taptill.card.replay_report import OUTCOME_WORDS, ReplayReport, shown_tags
 from taptill.card.replay_terminal import RecordedTerminal, recorded_field_55, recorded_terminal
 from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES
@@ -43,7 +43,13 @@ _BY_CRYPTOGRAM = {
     CryptogramType.ARQC: OutcomeKind.ONLINE_REQUEST,
     CryptogramType.AAC: OutcomeKind.DECLINED,
 }
-_CVM = {ONLINE_PIN: Cvm.ONLINE_PIN, SIGNATURE: Cvm.SIGNATURE, NO_CVM: Cvm.NONE}
+_CVM = {
+    ON_DEVICE: Cvm.CONSUMER_DEVICE,
+    ONLINE_PIN: Cvm.ONLINE_PIN,
+    SIGNATURE: Cvm.SIGNATURE,
+    NO_CVM: Cvm.NONE,
+    NONE_PERFORMED: Cvm.NONE,
+}
 _CARD_NUMBERS = (0x5A, 0x57, 0x56, 0x9F6B)
 
 

@@ -1,0 +1,97 @@
+"""A tap of every lab card, written down and replayed without a word about the reader, comes out as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+
+import pytest
+
+from taplab.card import Scheme, load_card, packaged_cards
+from taptill.amount.money import Money
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.outcome import CardRead
+from taptill.card.parameters import Combination, TapRequest
+from taptill.card.read_card import drive, read_card
+from taptill.card.reader import Presentation, RawResponse
+from taptill.card.reader_parameters import parse_reader_parameters
+from taptill.card.replay_report import OUTCOME_WORDS
+from taptill.card.transcript import replay
+from taptill.entropy import SystemEntropy
+
+ENTROPY = SystemEntropy()
+
+
+class RecordingReader:
+    """A `CardReader` with a lab card on it that writes everything down."""
+
+    url = "lab:"
+
+    def __init__(self, name: str, scheme: Scheme) -> None:
+        self._card = load_card(name, scheme, ENTROPY)
+        self.apdus: list[dict[str, str]] = []
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def wait_for_card(self, timeout_ms: int) -> Presentation | None:
+        return Presentation(b"", "A")
+
+    def wait_for_removal(self, timeout_ms: int) -> bool:
+        return True
+
+    def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
+        octets = self._card.answer(command).octets
+        self.apdus.append({"c": command.hex(), "r": octets.hex()})
+        return RawResponse(octets, 5_000)
+
+
+@pytest.fixture(scope="module")
+def scheme() -> Scheme:
+    return Scheme.generate(ENTROPY)
+
+
+@pytest.fixture(scope="module")
+def combinations() -> list[Combination]:
+    text = (resources.files("taptill.card") / "reader_parameters.toml").read_text(encoding="utf-8")
+    return [replace(each.combination, cvm_limit_minor=100_000) for each in parse_reader_parameters(text)]
+
+
+def said(read: CardRead) -> tuple[str, ...]:
+    kind = OUTCOME_WORDS.get(read.outcome.kind, read.outcome.kind.value)
+    return (
+        kind,
+        read.outcome.reason,
+        read.outcome.cvm.value,
+        read.oda.verdict.value,
+        read.tvr.hex().upper(),
+        read.kernel,
+    )
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["offline", "online"])
+@pytest.mark.parametrize("amount_minor", [100, 150_000])
+@pytest.mark.parametrize("name", list(packaged_cards()))
+def test_a_tap_of_a_lab_card_replays_as_it_was(
+    name: str, amount_minor: int, offline: bool, scheme: Scheme, combinations: list[Combination]
+) -> None:
+    request = TapRequest(
+        amount=Money(amount_minor),
+        amount_other=Money(0),
+        transaction_type=0x00,
+        date_yymmdd="261122",
+        time_hhmmss="120000",
+        country="156",
+        unpredictable_number=ENTROPY.octets(4),
+        online_possible=True,
+        offline_allowed=offline,
+        fresh_numbers=tuple(ENTROPY.octets(4) for _ in range(3)),
+    )
+    ca_keys = CaKeyStore.of(scheme.ca_keys())
+    reader = RecordingReader(name, scheme)
+    read = drive(read_card(request, combinations, ca_keys), reader, 1_000)
+    report = replay({"apdus": reader.apdus}, None, ca_keys)
+    again = (report.outcome, report.reason, report.cvm, report.oda.verdict.value, report.tvr, report.kernel)
+    assert again == said(read)
+    assert report.differing == ()
