@@ -46,6 +46,7 @@ class RfField:
         self._off_since_us = -CARD_RESET_US
         self.now_us = 0  # set by the chip before each command
         self.on = False
+        self.frames_to_lose = 0  # of those the reader sends from now on
 
     @property
     def cards(self) -> list[HeldCard]:
@@ -99,7 +100,8 @@ class RfField:
         """What comes back within the time; None is silence or a collision."""
         self._spend_air(air_us(len(frame)))
         answers = []
-        for picc in self._hearing(modulation):
+        is_lost, self.frames_to_lose = self.frames_to_lose > 0, max(0, self.frames_to_lose - 1)
+        for picc in [] if is_lost else self._hearing(modulation):
             if (answer := picc.receive(frame)) is not None:
                 answers.append(answer)
                 self._note_guard(picc, answer)

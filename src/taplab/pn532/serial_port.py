@@ -136,6 +136,11 @@ class VirtualPn532:
         with self._lock:
             self._harmless_baud, self._harm_every = baud, every
 
+    def lose_in_the_air(self, frames: int) -> None:
+        """The next frames to the cards are heard by none."""
+        with self._lock:
+            self._chip.field.frames_to_lose = frames
+
     def fail_exchanges(self, status: int) -> None:
         """Every InDataExchange ends with this chip error, such as 0D for overheated, until the chip is replugged."""
         with self._lock:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 
-from taptill.card.adapters.pn532_baud import BAUD_MAX, slower_baud
+from taptill.card.adapters.pn532_baud import BAUD_MAX, BaudTooHigh, slower_baud
 from taptill.card.adapters.pn532_bring_up import (
     COMMAND_TIMEOUT_MS,
     FIELD_OFF,
@@ -74,7 +74,11 @@ class Pn532Reader:
 
     def open(self) -> None:
         self.close()
-        self._chip = bring_up(self._path, self.url, self._clock, self._baud_max)
+        try:
+            self._chip = bring_up(self._path, self.url, self._clock, self._baud_max)
+        except BaudTooHigh as stuck:
+            self._baud_max = slower_baud(stuck.baud)
+            raise
         self._baud_max = self._chip.baud
         try:
             self._settle(SET_PARAMETERS, AUTOMATIC_RATS)

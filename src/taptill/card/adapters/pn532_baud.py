@@ -35,10 +35,20 @@ USB_FIRST_ACK_TIMEOUT_MS = 1500  # a Raspberry Pi holds back a USB adapter's fir
 BAUD_SETTLE_S = 0.005  # an ACK at 230,400 baud takes 0.3 ms to leave
 LINE_TEST = bytes([0x00]) + bytes(index & 0xFF for index in range(261))  # Diagnose 00 echoes it in an extended frame
 LINE_TESTS = 3
+ROUNDS_TO_FIND = 3  # a line may harm the first question
 ATTEMPTS_TO_SLOW_DOWN = 8
 # A Raspberry Pi's mini UART takes its clock from the core and loses bytes above 115,200 (nfcpy leaves it there too).
 MINI_UART = "/dev/ttyS0"
 BOARD_FILE = Path("/proc/device-tree/model")
+
+
+class BaudTooHigh(ReaderLost):
+    """The chip is stuck at a rate the line does not bear. Its power has to be cut, and `baud` not be tried again."""
+
+    def __init__(self, baud: int, where: str) -> None:
+        what = f"the line does not bear {baud} baud, and the chip cannot be told"
+        super().__init__(what, where=where, next_step="cut its power")
+        self.baud = baud
 
 
 def slower_baud(baud: int) -> int:
@@ -48,15 +58,16 @@ def slower_baud(baud: int) -> int:
 
 def find_chip(line: serial.Serial, link: Pn532Link, where: str) -> None:
     """Leaves `line` at the rate at which a chip answers. Raises ReaderLost."""
-    ack_timeout_ms = USB_FIRST_ACK_TIMEOUT_MS if "/dev/ttyUSB" in where else ACK_TIMEOUT_MS
-    for baud in (BAUD_AT_POWER_UP, *FASTER_BAUDS):
-        if _set_line(line, baud) and _answers(link, ack_timeout_ms):
-            return
+    first_ack_timeout_ms = USB_FIRST_ACK_TIMEOUT_MS if "/dev/ttyUSB" in where else ACK_TIMEOUT_MS
+    for ack_timeout_ms in (first_ack_timeout_ms, *[ACK_TIMEOUT_MS] * (ROUNDS_TO_FIND - 1)):
+        for baud in (BAUD_AT_POWER_UP, *FASTER_BAUDS):
+            if _set_line(line, baud) and _answers(link, ack_timeout_ms):
+                return
     raise ReaderLost("no PN532 answers at any baud rate", where=where, next_step="check wiring and the HSU switches")
 
 
 def agree_on_baud(line: serial.Serial, link: Pn532Link, where: str, baud_max: int) -> int:
-    """The highest rate up to `baud_max` that this line bears. Raises ReaderLost."""
+    """The highest rate up to `baud_max` that this line bears. Raises BaudTooHigh, ReaderLost."""
     for baud in (baud for baud in FASTER_BAUDS if baud <= min(baud_max, _line_baud_max(line))):
         if baud != line.baudrate:
             if not _can_be_set(line, baud):
@@ -79,7 +90,8 @@ def _change(line: serial.Serial, link: Pn532Link, baud: int) -> None:
 
 
 def _slow_down(line: serial.Serial, link: Pn532Link, where: str) -> None:
-    """Back to 115,200 over a line that harms what goes over it: it may be the command, the answer or the ACK."""
+    """Back to 115,200 over a line that harms what goes over it: it may be the command, the answer or the ACK.
+    Raises BaudTooHigh."""
     bad = line.baudrate
     for _ in range(ATTEMPTS_TO_SLOW_DOWN):
         _set_line(line, bad)
@@ -88,9 +100,7 @@ def _slow_down(line: serial.Serial, link: Pn532Link, where: str) -> None:
         _set_line(line, BAUD_AT_POWER_UP)
         if _answers(link, ACK_TIMEOUT_MS):
             return
-    raise ReaderLost(
-        f"the line does not bear {bad} baud, and the chip cannot be told", where=where, next_step="cut its power"
-    )
+    raise BaudTooHigh(bad, where)
 
 
 def _holds(link: Pn532Link) -> bool:
