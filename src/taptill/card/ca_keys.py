@@ -50,7 +50,7 @@ class CaKey:
         return f"{self.rid.hex().upper()}/{self.index:02X}"
 
     def __post_init__(self) -> None:
-        name = f"CA key {self.rid.hex().upper()}/{self.index:02X}"
+        name = f"CA key {self.name}"
         if self.expiry_yymmdd and not _DATE.fullmatch(self.expiry_yymmdd):
             raise CaKeyRefused("the expiry is no YYMMDD", where=name)
         if len(self.rid) != RID_OCTETS or not 0 <= self.index <= 0xFF:
