@@ -132,3 +132,29 @@ def test_a_line_that_ends_is_reader_lost(chip: PlayedChip, link: Pn532Link) -> N
     chip.hang_up()
     with pytest.raises(ReaderLost, match="played chip: the line"):
         ask_firmware(link)
+
+
+def test_the_time_of_a_command_ends_with_the_first_response_however_often_it_is_asked_for_again(
+    chip: PlayedChip, link: Pn532Link
+) -> None:
+    chip.start(ACK + GARBLED, b"", FIRMWARE)
+    again = threading.Timer(0.12, chip.say, (FIRMWARE,))
+    again.start()
+    begun = time.monotonic_ns()
+    assert ask_firmware(link, timeout_ms=1000) == bytes.fromhex("32010607")
+    assert (time.monotonic_ns() - begun) // 1000 > 110_000
+    assert 0 < link.elapsed_us < 100_000
+    assert link.damaged_responses == 1
+    again.join()
+
+
+def test_the_time_of_a_command_counts_the_chips_work_and_not_what_was_left_over(
+    chip: PlayedChip, link: Pn532Link
+) -> None:
+    chip.start(ACK + frame(bytes.fromhex("d54100")))
+    answer = threading.Timer(0.06, chip.say, (FIRMWARE,))
+    begun = time.monotonic_ns()
+    answer.start()
+    assert ask_firmware(link, timeout_ms=1000) == bytes.fromhex("32010607")
+    assert 50_000 < link.elapsed_us <= (time.monotonic_ns() - begun) // 1000
+    answer.join()
