@@ -70,12 +70,10 @@ def said(read: CardRead) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.parametrize("offline", [True, False], ids=["offline", "online"])
-@pytest.mark.parametrize("amount_minor", [100, 150_000])
-@pytest.mark.parametrize("name", list(packaged_cards()))
-def test_a_tap_of_a_lab_card_replays_as_it_was(
-    name: str, amount_minor: int, offline: bool, scheme: Scheme, combinations: list[Combination]
-) -> None:
+def tap(
+    name: str, scheme: Scheme, combinations: list[Combination], amount_minor: int, offline: bool
+) -> tuple[CardRead, list[dict[str, str]]]:
+    """What the card and the terminal came to, and what they said."""
     request = TapRequest(
         amount=Money(amount_minor),
         amount_other=Money(0),
@@ -88,10 +86,39 @@ def test_a_tap_of_a_lab_card_replays_as_it_was(
         offline_allowed=offline,
         fresh_numbers=tuple(ENTROPY.octets(4) for _ in range(3)),
     )
-    ca_keys = CaKeyStore.of(scheme.ca_keys())
     reader = RecordingReader(name, scheme)
-    read = drive(read_card(request, combinations, ca_keys), reader, 1_000)
-    report = replay({"apdus": reader.apdus}, None, ca_keys)
+    read = drive(read_card(request, combinations, CaKeyStore.of(scheme.ca_keys())), reader, 1_000)
+    return read, reader.apdus
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["offline", "online"])
+@pytest.mark.parametrize("amount_minor", [100, 150_000])
+@pytest.mark.parametrize("name", list(packaged_cards()))
+def test_a_tap_of_a_lab_card_replays_as_it_was(
+    name: str, amount_minor: int, offline: bool, scheme: Scheme, combinations: list[Combination]
+) -> None:
+    read, apdus = tap(name, scheme, combinations, amount_minor, offline)
+    report = replay({"apdus": apdus}, None, CaKeyStore.of(scheme.ca_keys()))
     again = (report.outcome, report.reason, report.cvm, report.oda.verdict.value, report.tvr, report.kernel)
     assert again == said(read)
     assert report.differing == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "reason"),
+    [
+        ("offline_funds", "approved", "judged-over-the-recorded-commands"),
+        ("visa_offline", "approved", "judged-over-the-recorded-commands"),
+        ("mastercard_credit", "online", "judged-over-the-recorded-commands"),
+        ("bad_certificate", "declined", "oda-failed"),
+        ("expired", "declined", "expired"),
+    ],
+)
+def test_a_signature_is_judged_over_the_recorded_number_whatever_the_kernel_is_told(
+    name: str, outcome: str, reason: str, scheme: Scheme, combinations: list[Combination]
+) -> None:
+    _, apdus = tap(name, scheme, combinations, 100, offline=True)
+    document = {"apdus": apdus, "terminal": {"9F37": "00000000"}}
+    report = replay(document, None, CaKeyStore.of(scheme.ca_keys()))
+    assert (report.outcome, report.reason) == (outcome, reason)
+    assert any("9F37 sent 00000000" in text for text in report.differing)

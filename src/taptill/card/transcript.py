@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from taptill.card.bits import without_bit
+from taptill.card.bits import has_bit, without_bit
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.kernels.fast_tap import given_cryptogram
 from taptill.card.observation import Observed, observe
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination
-from taptill.card.payment_data import parse_track2
+from taptill.card.payment_data import cryptogram_type, parse_track2
 from taptill.card.proofs import judge_proofs
 from taptill.card.read_card import KERNELS, drive, read_card
 from taptill.card.recorded_directory import (
@@ -36,7 +36,7 @@ from taptill.card.replay_report import OUTCOME_WORDS, ReplayReport, shown_tags
 from taptill.card.replay_terminal import RecordedTerminal, recorded_field_55, recorded_terminal
 from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES
 from taptill.card.sensitive import mask_pan
-from taptill.card.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED
+from taptill.card.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED, TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE
 
 _BY_CRYPTOGRAM = {
     CryptogramType.TC: OutcomeKind.APPROVED,
@@ -50,6 +50,7 @@ _CVM = {
     NO_CVM: Cvm.NONE,
     NONE_PERFORMED: Cvm.NONE,
 }
+_CRYPTOGRAM_IN_CVR = {3, 7}  # kernels that read it from 9F10 where 9F27 is missing
 _CARD_NUMBERS = (0x5A, 0x57, 0x56, 0x9F6B)
 
 
@@ -95,7 +96,7 @@ def _run_kernel(told: _Replayed) -> ReplayReport:
     combinations = _combinations(told)
     read = drive(read_card(terminal.request, combinations, told.ca_keys), card, 0)
     differing = tuple(command_differences(card, observed))
-    read = _judged_over_the_recording(read, told) if differing else read
+    read = _judged_over_the_recording(read, told) if card.differing else read
     numbers = {tag: observed.data[tag] for tag in _CARD_NUMBERS if tag in observed.data}
     report = ReplayReport(
         case_id=recording.case_id,
@@ -129,19 +130,24 @@ def _combinations(told: _Replayed) -> list[Combination]:
 
 def _judged_over_the_recording(read: CardRead, told: _Replayed) -> CardRead:
     """A signature covers what was said when it was made. Where our commands differ from those, the kernel's verdict
-    over ours says nothing, and the recording's own proof and cryptogram take its place."""
+    over ours says nothing, and the recording's own proof and cryptogram take its place. An approval of a card that is
+    expired or not valid yet stays what the kernel made of it."""
     kind = read.cryptogram_type
     if read.oda.verdict is not OdaVerdict.FAILED or told.oda.verdict is not OdaVerdict.PASSED or kind is None:
         return read
     tvr = without_bit(without_bit(read.tvr, TVR_DDA_FAILED), TVR_CDA_FAILED)
+    read = replace(read, oda=told.oda, tvr=tvr, data={**read.data, **told.oda.signed_data})
+    if kind is CryptogramType.TC and (has_bit(tvr, TVR_EXPIRED) or has_bit(tvr, TVR_NOT_YET_EFFECTIVE)):
+        return read
     verified = _CVM.get(verified_by(told.observed) or 0, read.outcome.cvm)
     outcome = replace(read.outcome, kind=_BY_CRYPTOGRAM[kind], cvm=verified, reason="judged-over-the-recorded-commands")
-    return replace(read, oda=told.oda, tvr=tvr, outcome=outcome)
+    return replace(read, outcome=outcome)
 
 
 def _only_observed(told: _Replayed) -> ReplayReport:
     recording, observed = told.recording, told.observed
-    kind = given_cryptogram(observed.data)
+    fast = told.kernel_id in _CRYPTOGRAM_IN_CVR
+    kind = given_cryptogram(observed.data) if fast else cryptogram_type(observed.data.get(0x9F27))
     outcome = _BY_CRYPTOGRAM[kind] if kind else OutcomeKind.END_APPLICATION
     if kind is None and observed.checksum_values is not None:
         outcome = OutcomeKind.ONLINE_REQUEST
