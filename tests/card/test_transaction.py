@@ -104,7 +104,11 @@ def test_each_presentation_is_asked_for_its_own_sale() -> None:
     second = Presentation(b"\x02", "B")
     played = perform(reader(kernel), ONE_APPLICATION, sales=sales, polls=[ONE_CARD, second])
     assert [request.unpredictable_number[0] for _, request in kernel.told] == [1, 2]
-    assert [act.presentation for act in played.of(AskSale)] == [ONE_CARD, second]  # type: ignore[union-attr]
+    first_asked, then_asked = (act for act in played.of(AskSale) if isinstance(act, AskSale))
+    assert (first_asked.presentation, first_asked.before) == (ONE_CARD, None)
+    assert then_asked.presentation == second
+    assert then_asked.before is not None
+    assert then_asked.before.outcome.kind is OutcomeKind.TRY_AGAIN
 
 
 def test_the_limits_are_judged_again_for_the_sale_of_the_presentation() -> None:
@@ -194,6 +198,13 @@ def test_a_kernel_that_takes_any_answer_goes_on_without_one() -> None:
     assert perform(reader(kernel), ONE_APPLICATION, issuer=[None]).shown()[-1] == APPROVED
 
 
+def test_a_restart_keeps_what_pre_processing_found() -> None:
+    kernel = ToldKernel(asks_issuer(Start.B, "any"), approved(Cvm.NONE))
+    above_floor = configuration([combination(AID, 0x21, floor_limit_minor=1)], kernel)
+    perform(above_floor, ONE_APPLICATION, issuer=[None])
+    assert [told.prepared.ttq.hex() for told, _ in kernel.told] == ["26800080", "26800080"]
+
+
 def test_issuer_data_are_for_one_application_alone() -> None:
     kernel = ToldKernel(asks_issuer(Start.B))
     held = at_command(4, REFUSED, card(entry(AID, "21"), entry(OTHER, "22", priority="02")))
@@ -277,6 +288,18 @@ def test_a_scheme_without_a_kernel_is_named(aid: str, identifier: str | None, re
     assert (alone.reason(), alone.selected()) == (reason, [])
     assert alone.read is not None
     assert (alone.read.aid.hex().upper(), alone.read.kernel[:5]) == (aid, "none:")
+
+
+def test_a_card_whose_amount_is_too_high_is_told_apart_from_one_that_is_not_taken() -> None:
+    limited = combination(AID, 0x21, transaction_limit_minor=100)
+    played = perform(configuration([limited, combination(OTHER, 0x22)], ToldKernel()), ONE_APPLICATION)
+    assert (played.reason(), played.selected()) == ("amount-not-allowed", [])
+
+
+def test_an_answer_to_select_that_is_no_fci_drops_the_application() -> None:
+    for answer in (b"", fci(b"")[2:], b"\x70" + fci(bytes.fromhex(AID))[1:-2]):
+        held = at_command(2, answer + (b"" if answer.endswith(OK) else OK), ONE_APPLICATION)
+        assert perform(reader(ToldKernel()), held).reason() == "application-malformed"
 
 
 def test_behind_a_scheme_without_a_kernel_the_cards_other_application_is_read() -> None:
