@@ -26,6 +26,7 @@ from taphost.issuer_keys import (
 from taphost.issuer_versions import ATC, ISSUER_DATA, MissingCardData, required, version_of
 
 __all__ = [
+    "CRYPTOGRAM_DATA",
     "CardKeyError",
     "CryptogramType",
     "MissingCardData",
@@ -41,7 +42,7 @@ __all__ = [
 
 _CRYPTOGRAM = 0x9F26
 # Amount, other amount, country, TVR, currency, date, type, unpredictable number, AIP, ATC: tag and length.
-_INPUT = (
+CRYPTOGRAM_DATA = (
     (0x9F02, 6),
     (0x9F03, 6),
     (0x9F1A, 2),
@@ -75,7 +76,7 @@ def cryptogram_input(icc: Mapping[int, bytes]) -> bytes:
     version = version_of(issuer_data)
     if version is None:
         raise MissingCardData("9F10 names no cryptogram version known here", where="field 55")
-    told = b"".join(required(icc, tag, length) for tag, length in _INPUT)
+    told = b"".join(required(icc, tag, length) for tag, length in CRYPTOGRAM_DATA)
     return told + b"".join(issuer_data[part] for part in version.covers)
 
 
