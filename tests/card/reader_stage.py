@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taptill.amount.money import Currency, Money
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
@@ -140,6 +140,7 @@ def perform(
     polls: Iterable[Presentation | Field] = (),
     issuer: Iterable[bytes | None] = (),
     sales: Iterable[TapRequest] = (),
+    answer_us: int = 0,
 ) -> Played:
     """Drives the transaction to its end; polls beyond the scripted ones find one card."""
     played, polled, answers, fresh = Played(), iter(polls), iter(issuer), iter(sales)
@@ -149,6 +150,7 @@ def perform(
         while True:
             played.acts.append(act)
             result = _result(act, answer, polled, answers, fresh, sale)
+            result = replace(result, elapsed_us=answer_us) if isinstance(result, ResponseApdu) else result
             act = transaction.throw(result) if isinstance(result, Exception) else transaction.send(result)
     except StopIteration as finished:
         played.read = finished.value

@@ -32,7 +32,7 @@ from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c7 import KernelC7
 from taptill.card.outcome import Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, online_request, see_phone, select_next, try_again
-from taptill.card.read_card import COMMANDS_PER_TAP_MAX
+from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX
 from taptill.card.reader import Presentation
 from taptill.card.transaction import (
     STEPS_MAX,
@@ -218,6 +218,8 @@ def test_the_field_goes_off_as_long_as_the_outcome_wants() -> None:
     kernel = ToldKernel(replace(try_again("no"), field_off_hold_ms=1_300), approved(Cvm.NONE))
     played = perform(reader(kernel), ONE_APPLICATION)
     assert played.of(FieldOff) == [FieldOff(0), FieldOff(1_300), FieldOff(0)]
+    kernel = ToldKernel(replace(try_again("no"), field_off_hold_ms=0), approved(Cvm.NONE))
+    assert perform(reader(kernel), ONE_APPLICATION).of(FieldOff) == [FieldOff(0)] * 3
 
 
 def test_a_reader_that_runs_by_itself_begins_with_its_field_on() -> None:
@@ -243,8 +245,14 @@ def test_a_card_that_never_ends_is_ended() -> None:
     again = perform(reader(ToldKernel(try_again("no"))), ONE_APPLICATION)
     restarts = perform(reader(ToldKernel(asks_issuer(Start.D, "any"))), ONE_APPLICATION)
     lost_again = perform(reader(ToldKernel()), lambda command: lost())
-    assert again.reason() == lost_again.reason() == "too-many-presentations"
+    assert again.reason() == lost_again.reason() == restarts.reason() == "too-many-presentations"
     assert len(restarts.commands()) == STEPS_MAX + 2
+
+
+def test_a_card_that_drags_out_its_answers_is_asked_for_again() -> None:
+    slow = perform(reader(ToldKernel()), ONE_APPLICATION, answer_us=TAP_US_MAX, polls=[ONE_CARD, Field.GIVEN_UP])
+    assert slow.reason() == "card-too-slow"
+    assert perform(reader(ToldKernel()), ONE_APPLICATION, answer_us=TAP_US_MAX // 3).shown()[-1] == APPROVED
 
 
 def test_a_directory_without_end_is_ended() -> None:

@@ -234,8 +234,6 @@ class _Course:
             yield AwaitRemoval(outcome.removal_timeout_ms)
         if outcome.start is None or (outcome.online_response == ONLINE_RESPONSE_EMV_DATA and not issuer_data):
             return False
-        if self.steps >= STEPS_MAX:
-            return False
         self.activation = Activation(self.activation.request, outcome.start, True, issuer_data or b"")
         self.ready = outcome.ui_on_restart or PRESENT_CARD
         return True
