@@ -20,12 +20,13 @@ _CRYPTOGRAM = 0x9F26
 
 
 class ScriptAction(Enum):
-    """CLA, INS (EMV Book 3, 6.5.1, 6.5.2; ISO/IEC 7816-4 with secure messaging); the value is the header's begin."""
+    """CLA and INS (EMV Book 3, 6.5.1, 6.5.2 and 6.5.10; ISO/IEC 7816-4 with secure messaging)."""
 
     APPLICATION_BLOCK = bytes.fromhex("841E")
     APPLICATION_UNBLOCK = bytes.fromhex("8418")
     PUT_DATA = bytes.fromhex("04DA")
     UPDATE_RECORD = bytes.fromhex("04DC")
+    PIN_CHANGE = bytes.fromhex("8424")
 
 
 @dataclass(frozen=True, slots=True)

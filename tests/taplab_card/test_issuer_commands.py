@@ -12,6 +12,7 @@ from pyemv.tools import encrypt_tdes_ecb, xor
 
 from taphost.issuer import derive_card_key, derive_session_key
 from taphost.issuer_keys import purpose_key
+from taphost.issuer_pin import pin_change
 from taphost.issuer_response import ScriptAction, ScriptCommand, issuer_authentication_data, script_commands
 from taplab.card import Card, Scheme, load_card
 from taplab.card.issuing import SCRIPT_PURPOSE
@@ -183,6 +184,19 @@ def test_the_issuers_answer_is_taken_at_a_later_tap_too(tap: TapACard, scheme: S
 def test_authentication_data_of_a_wrong_length_is_refused(tap: TapACard, data: str, status: str) -> None:
     tapped = asked_its_issuer(tap, "visa_credit")
     assert tapped.command("00820000", bytes.fromhex(data))[1] == status
+
+
+@pytest.mark.parametrize("scheme_name", ["visa", "mastercard"])
+def test_a_new_pin_is_taken_and_the_tries_are_forgiven(
+    tap: TapACard, make: MakeCard, scheme: Scheme, scheme_name: str
+) -> None:
+    tapped = asked_its_issuer(tap, make(scheme_name))
+    secret = purpose_key(scheme.issuer_key, "script secrecy")
+    keys = [derive_card_key(master, PANS[scheme_name], "01") for master in (scheme.issuer_key, secret)]
+    unblock, cut = (ScriptCommand(ScriptAction.PIN_CHANGE, bytes([0, p2]), bytes(p2)) for p2 in (0, 2))
+    wrong = ScriptCommand(ScriptAction.PIN_CHANGE, b"\x00\x07")
+    commands = (pin_change(keys[0], keys[1], tapped.got, "1234"), unblock, cut, wrong)
+    assert sent(tapped, scheme, *commands) == ["9000", "9000", "6a80", "6a86"]
 
 
 def test_there_is_nothing_to_authenticate_before_a_question(tap: TapACard) -> None:

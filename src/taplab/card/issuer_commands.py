@@ -11,7 +11,15 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, replace
 
-from taphost.issuer_response import SCRIPT_MAC_OCTETS, arpc_method_1, arpc_method_2, nth_cryptogram, script_mac
+from taphost.issuer_keys import DES_BLOCK_OCTETS
+from taphost.issuer_response import (
+    SCRIPT_MAC_OCTETS,
+    ScriptAction,
+    arpc_method_1,
+    arpc_method_2,
+    nth_cryptogram,
+    script_mac,
+)
 from taphost.issuer_versions import ATC, ISSUER_DATA, CryptogramVersion, version_of
 from taplab.card.card_state import CardState
 from taplab.card.commands import (
@@ -24,13 +32,13 @@ from taplab.card.commands import (
     SW_RECORD_NOT_FOUND,
     SW_WRONG_DATA,
     SW_WRONG_LENGTH,
+    SW_WRONG_PARAMETERS,
     Command,
 )
 from taplab.card.personalisation import Brand, Issued
 
 EXTERNAL_AUTHENTICATE = b"\x00\x82"
-BLOCK, UNBLOCK, PUT_DATA, UPDATE_RECORD = 0x1E, 0x18, 0xDA, 0xDC
-_SCRIPTS = frozenset({BLOCK, UNBLOCK, PUT_DATA, UPDATE_RECORD})
+_SCRIPTS = {action.value[1]: action for action in ScriptAction}
 _SECURE_MESSAGING = 0x04
 _BALANCE, _SINGLE_LIMIT, _CEILING, _UPPER_AMOUNT = 0x9F79, 0x9F78, 0x9F77, 0xCB
 _AMOUNT_OCTETS = 6
@@ -90,14 +98,17 @@ def _script(command: Command, issued: Issued, state: CardState) -> IssuerAnswer:
     seen = replace(state, scripts_seen=state.scripts_seen + 1)
     if not hmac.compare_digest(told, _expected_mac(command, data, issued, state)):
         return IssuerAnswer(SW_MAC_WRONG, seen)
-    match command.name[1]:
-        case 0x1E:
+    match _SCRIPTS[command.name[1]]:
+        case ScriptAction.APPLICATION_BLOCK:
             return IssuerAnswer(SW_OK, replace(seen, blocked=True))
-        case 0x18:
+        case ScriptAction.APPLICATION_UNBLOCK:
             return IssuerAnswer(SW_OK, replace(seen, blocked=False))
-        case 0xDA:
+        case ScriptAction.PUT_DATA:
             return _put_data(int.from_bytes(command.parameters, "big"), data, issued, seen)
-    return _update_record(command.parameters[0], command.parameters[1], data, issued, seen)
+        case ScriptAction.UPDATE_RECORD:
+            return _update_record(command.parameters[0], command.parameters[1], data, issued, seen)
+        case ScriptAction.PIN_CHANGE:
+            return _change_pin(command.parameters, data, seen)
 
 
 def _expected_mac(command: Command, data: bytes, issued: Issued, state: CardState) -> bytes:
@@ -125,6 +136,17 @@ def _update_record(number: int, reference: int, record: bytes, issued: Issued, s
     if place not in issued.records:
         return IssuerAnswer(SW_RECORD_NOT_FOUND, state)
     return IssuerAnswer(SW_OK, replace(state, records={**state.records, place: record}))
+
+
+def _change_pin(parameters: bytes, data: bytes, state: CardState) -> IssuerAnswer:
+    """A PIN is for contact terminals: this card takes a new one and never looks at it. Without data it only forgives
+    wrong tries."""
+    if parameters == b"\x00\x00" and not data:
+        return IssuerAnswer(SW_OK, state)
+    if parameters not in (b"\x00\x01", b"\x00\x02"):
+        return IssuerAnswer(SW_WRONG_PARAMETERS, state)
+    whole = data and len(data) % DES_BLOCK_OCTETS == 0
+    return IssuerAnswer(SW_OK if whole else SW_WRONG_DATA, state)
 
 
 def _version(issued: Issued) -> CryptogramVersion:
