@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taptill.card.dol import DolEntry, MalformedDol, dol_length, fill_dol, iterate_dol, parse_dol, split_dol
+from taptill.card.payment_data import get_processing_options
 
 Case = dict[str, Any]
 
@@ -50,6 +51,19 @@ def _until_refused(dol: bytes) -> Iterator[DolEntry]:
 
 def test_a_length_in_long_form_is_accepted() -> None:
     assert parse_dol(bytes.fromhex("9F7C8114")) == (DolEntry(0x9F7C, 20),)
+
+
+def test_a_long_list_is_answered_in_a_template_of_long_length() -> None:
+    pdol = bytes.fromhex("9F7C8190" + "9F3704")
+    command = get_processing_options(fill_dol(pdol, {0x9F37: b"\x01\x02\x03\x04", 0x9F7C: b"\xaa" * 4})).encode()
+    assert command[:8].hex() == "80a800009783" + "8194"
+    assert command[8:] == b"\xaa" * 4 + bytes(140) + b"\x01\x02\x03\x04" + b"\x00"
+
+
+def test_as_much_as_a_command_carries_may_be_asked_for() -> None:
+    assert len(get_processing_options(fill_dol(bytes.fromhex("9F7C81FC"), {})).encode()) == 261
+    with pytest.raises(MalformedDol, match="253 bytes"):
+        fill_dol(bytes.fromhex("9F7C81FD"), {})
 
 
 def test_unknown_tags_and_templates_are_filled_with_zeros() -> None:

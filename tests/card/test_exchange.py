@@ -105,6 +105,7 @@ def test_a_card_that_never_comes_to_an_end_is_not_asked_for_ever(answers: tuple[
 
 
 def test_more_octets_than_any_answer_has_are_refused() -> None:
+    assert len(exchange(READ, Reader("00" * RESPONSE_OCTETS_MAX + "9000"), 1000).data) == RESPONSE_OCTETS_MAX
     with pytest.raises(MalformedApdu, match=f"more than {RESPONSE_OCTETS_MAX}"):
         exchange(READ, Reader("00" * (RESPONSE_OCTETS_MAX + 1) + "9000"), 1000)
     with pytest.raises(MalformedApdu):

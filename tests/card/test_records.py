@@ -84,6 +84,7 @@ def test_a_record_of_256_octets_is_read_whole() -> None:
 
 
 def test_a_record_beyond_the_payment_files_is_kept_for_its_signature_alone() -> None:
+    assert flatten(read("50010101", "70039A01019000")[0].tlvs) == {0x9A: b"\x01"}  # SFI 10
     records, _ = read("58010101", "DEADBEEF9000")  # SFI 11: any octets at all
     assert records.tlvs == ()
     assert [record.sfi for record in records.authenticated] == [11]

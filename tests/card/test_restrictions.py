@@ -98,3 +98,13 @@ def test_without_the_issuers_country_only_the_place_is_checked() -> None:
     assert check_usage(NO_TVR, terminal, objects({"9F07": "0100"})) == NO_TVR
     assert check_usage(NO_TVR, terminal, objects({"9F07": "FE00"})).hex() == NOT_ALLOWED
     assert check_usage(NO_TVR, terminal, objects({"9F07": ""})).hex() == NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("terminal_type", "capabilities", "atm"),
+    [("14", "8000000000", True), ("16", "FF00000000", True), ("14", "7F00000000", False), ("22", "FF00000000", False)],
+)
+def test_an_atm_is_a_bank_s_own_terminal_that_pays_out_cash(terminal_type: str, capabilities: str, atm: bool) -> None:
+    terminal = objects({"9C": "01", "9F35": terminal_type, "9F40": capabilities})
+    assert (check_usage(NO_TVR, terminal, objects({"9F07": "0200"})) == NO_TVR) is atm
+    assert (check_usage(NO_TVR, terminal, objects({"9F07": "0100"})) == NO_TVR) is not atm

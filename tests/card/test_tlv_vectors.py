@@ -11,6 +11,7 @@ import pytest
 from taptill.card.tlv import MalformedTlv, Tlv, encode_tlv, flatten, is_constructed, parse_tlv
 
 Case = dict[str, Any]
+LENGTHS_ALIKE = 0x7F
 
 
 def corner_cases(document: Case) -> Iterator[tuple[str, Case]]:
@@ -22,8 +23,7 @@ def corner_cases(document: Case) -> Iterator[tuple[str, Case]]:
 def calls_of(function: str) -> Any:
     def cases(document: Case) -> Iterator[tuple[str, Case]]:
         for call in document.get("calls", []):
-            # pyemv's "simple" form writes one length octet up to 255, which is no BER.
-            if call["fn"] == function and not call["in"].get("simple"):
+            if call["fn"] == function:
                 yield call["test"].split("::")[-1][:60], call
 
     return cases
@@ -76,4 +76,12 @@ def test_decoding_gives_what_pyemv_gives(vector: Case) -> None:
 
 @pytest.mark.vectors(folder="tlv", cases=calls_of("tlv.encode"))
 def test_encoding_gives_what_pyemv_gives(vector: Case) -> None:
-    assert encode_tree(vector["in"]["tlv"]) == octets_of(vector["out"])
+    expected = octets_of(vector["out"])
+    ours = encode_tree(vector["in"]["tlv"])
+    if vector["in"].get("simple") and ours != expected:
+        # pyemv's "simple" form has one length octet up to 255: no BER, so it is neither written nor read.
+        assert len(ours) > len(expected) > LENGTHS_ALIKE
+        with pytest.raises(MalformedTlv):
+            parse_tlv(expected)
+        return
+    assert ours == expected
