@@ -10,11 +10,13 @@ import pytest
 from taplab.card import Scheme, load_card, packaged_cards
 from taptill.amount.money import Money
 from taptill.card.ca_keys import CaKeyStore
+from taptill.card.observation import observe
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import Presentation, RawResponse
 from taptill.card.reader_parameters import parse_reader_parameters
+from taptill.card.recording import load_recording
 from taptill.card.replay_report import OUTCOME_WORDS
 from taptill.card.transcript import replay
 from taptill.entropy import SystemEntropy
@@ -122,3 +124,46 @@ def test_a_signature_is_judged_over_the_recorded_number_whatever_the_kernel_is_t
     report = replay(document, None, CaKeyStore.of(scheme.ca_keys()))
     assert (report.outcome, report.reason) == (outcome, reason)
     assert any("9F37 sent 00000000" in text for text in report.differing)
+    assert outcome == "declined" or not int(report.tvr, 16) & 0x0C00000000
+
+
+def test_relay_resistance_replays_with_the_recorded_numbers(scheme: Scheme, combinations: list[Combination]) -> None:
+    measuring = [
+        replace(each, kernel_data={**each.kernel_data, 0xDF811B: b"\xb0"}) if each.kernel_id == 2 else each
+        for each in combinations
+    ]
+    read, apdus = tap("mastercard_relay", scheme, measuring, 100, offline=False)
+    assert any(apdu["c"].startswith("80ea") for apdu in apdus)
+    report = replay({"apdus": apdus}, None, CaKeyStore.of(scheme.ca_keys()))
+    assert (report.outcome, report.proofs["tdh"], report.differing) == ("online", "passed", ())
+    assert report.tvr == read.tvr.hex().upper()
+    at = next(at for at, apdu in enumerate(apdus) if apdu["c"].startswith("80ea"))
+    apdus[at]["r"] = "800a" + "00000000" + apdus[at]["r"][12:]
+    other = replay({"apdus": apdus}, None, CaKeyStore.of(scheme.ca_keys()))
+    assert other.proofs["tdh"] == "relay-resistance-data-differ"
+
+
+def test_a_proof_holds_by_itself_and_the_day_counts_in_the_verdict(
+    scheme: Scheme, combinations: list[Combination]
+) -> None:
+    _, apdus = tap("visa_offline", scheme, combinations, 100, offline=True)
+    ca_keys = CaKeyStore.of(scheme.ca_keys())
+    late = replay({"apdus": apdus, "terminal": {"date": "491231"}}, None, ca_keys)
+    assert set(late.proofs.values()) == {"passed"}
+    assert (late.oda.verdict.value, late.outcome) == ("failed", "declined")
+
+
+def test_a_signature_in_a_second_cryptogram_covers_the_values_of_both(
+    scheme: Scheme, combinations: list[Combination]
+) -> None:
+    """What is hashed is one string, so that a card's only GENERATE AC may be told as two."""
+    _, apdus = tap("mastercard_credit", scheme, combinations, 100, offline=False)
+    at = next(at for at, apdu in enumerate(apdus) if apdu["c"].startswith("80ae"))
+    values = bytes.fromhex(apdus[at]["c"])[5:-1]
+    parts = (values[:20], values[20:])
+    first, second = (f"80AE9000{len(part):02X}{part.hex()}00" for part in parts)
+    told = [*apdus[:at], {"c": first, "r": "800B8000010001020304050607" + "9000"}, {**apdus[at], "c": second}]
+    number = observe(load_recording({"apdus": apdus}).exchanges).sent[0x9F37]
+    document = {"apdus": told, "terminal": {"9F37": number.hex()}}
+    report = replay(document, None, CaKeyStore.of(scheme.ca_keys()))
+    assert (report.proofs["cda"], report.proofs["tdh"]) == ("passed", "passed")

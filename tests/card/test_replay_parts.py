@@ -13,6 +13,7 @@ from taptill.card.recorded_interface import Interface, recorded_interface
 from taptill.card.recorded_time import elapsed_us
 from taptill.card.recording import Exchange, RecordedCard, joined, load_recording
 from taptill.card.replay_report import ReplayReport
+from taptill.card.replay_terminal import recorded_terminal
 from taptill.card.tlv import encode_tlv
 from taptill.card.transcript import replay
 
@@ -155,6 +156,26 @@ def test_a_card_of_a_list_says_for_itself_what_it_expects() -> None:
     assert (second.missed, second.cases) == ((), ("first", "2", "3"))
 
 
+def test_a_command_that_comes_early_is_found_ahead_whatever_its_data() -> None:
+    skipped = [{"c": "80CA9F1700", "r": "9F1701039000"}, {"c": "00B2010C00", "r": "70009000"}]
+    card = RecordedCard(load_recording({"apdus": [*skipped, VISA_ONLINE[2]]}))
+    assert card.transmit(bytes.fromhex("80A80000028300" + "00"), 0).octets == bytes.fromhex(VISA_ONLINE[2]["r"])
+    assert [each.place for each in card.differing] == [3]
+
+
+@pytest.mark.parametrize(("terminal_type", "online"), [("22", True), ("25", True), ("26", False), ("23", False)])
+def test_a_terminal_that_has_no_line_is_replayed_as_one(terminal_type: str, online: bool) -> None:
+    recording = load_recording({"apdus": VISA_ONLINE, "terminal": {"9F35": terminal_type}})
+    assert recorded_terminal(recording, observe(recording.exchanges)).request.online_possible is online
+
+
+def test_without_a_date_the_tap_was_in_the_month_the_card_expires() -> None:
+    expiring = {"c": "00B2010C00", "r": answered(0x70, encode_tlv(0x5F24, bytes.fromhex("190831")))}
+    for apdus, day in ((VISA_ONLINE, "200101"), ([*VISA_ONLINE, expiring], "190801")):
+        recording = load_recording({"apdus": apdus})
+        assert recorded_terminal(recording, observe(recording.exchanges)).request.date_yymmdd == day
+
+
 def test_an_any_command_entry_answers_in_its_turn_only() -> None:
     card = RecordedCard(load_recording({"apdus": [{"c": "", "r": "6F00"}, {"c": "00B2010C00", "r": "9000"}]}))
     assert card.transmit(bytes.fromhex("00B2010C00"), 0).octets == b"\x6f\x00"
@@ -183,10 +204,9 @@ def test_the_time_of_an_answer_is_the_recorded_one_or_what_the_card_announced() 
 def test_a_dump_of_the_origin_is_compared_where_it_shows_octets() -> None:
     good = "    9F36 (counter): 1\n    57 (track 2): 476173...000F\n    50 (label): TEST\n    5F2A (currency): USD (x)"
     assert run(VISA_ONLINE, origin_expected_decode=good).missed == ()
-    bad = good.replace("): 1\n", "): 7\n")
-    assert run(VISA_ONLINE, origin_expected_decode=bad).missed == (
-        "9F36: the origin decodes another value than the 1 found here",
-    )
+    for right, wrong, tag in (("): 1\n", "): 7\n", "9F36"), ("476173...", "476174...", "57"), ("000F", "001F", "57")):
+        missed = run(VISA_ONLINE, origin_expected_decode=good.replace(right, wrong)).missed
+        assert missed == (f"{tag}: the origin decodes another value than the 1 found here",)
 
 
 def test_proofs_that_are_named_but_not_there_are_missed() -> None:
@@ -197,6 +217,6 @@ def test_proofs_that_are_named_but_not_there_are_missed() -> None:
 def test_nothing_that_is_told_names_the_card() -> None:
     leaky = [*VISA_ONLINE[:2], {"c": "80A800000A8308" + "4761739001010010" + "00", "r": VISA_ONLINE[2]["r"]}]
     field_55 = encode_tlv(0x5A, bytes.fromhex("4761739001010010")).hex()
-    told = json.dumps(run(leaky, origin_field_55=field_55).as_json())
+    told = json.dumps(run(leaky, origin_field_55=field_55, outcome="4761739001010010").as_json())
     assert "4761739001010010" not in told
     assert "476173******0010" in told

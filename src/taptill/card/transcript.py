@@ -81,6 +81,7 @@ def replay(document: Mapping[str, object], case_id: str | None, ca_keys: CaKeySt
     kernel_id = kernel_of(observed.aid, applications)
     interface = recorded_interface(recording.exchanges, observed, kernel_id)
     terminal = recorded_terminal(recording, observed)
+    observed.sent = {**terminal.stated, **observed.sent}  # what the recorded commands do not show
     oda, proofs = judge_proofs(observed, _pan_of(observed), terminal.request.date_yymmdd, ca_keys)
     told = _Replayed(recording, observed, applications, kernel_id, interface, terminal, oda, proofs, ca_keys)
     built_in = kernel_id in KERNELS or not observed.aid
