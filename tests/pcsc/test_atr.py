@@ -42,7 +42,9 @@ def test_an_atr_tells_technology_and_whether_there_is_a_protocol(
     assert (kind.technology, kind.takes_apdus) == (technology, takes_apdus)
 
 
-@pytest.mark.parametrize("atr", [MIFARE_CLASSIC_1K, DESFIRE, GEMALTO_DUAL_INTERFACE, CONTACT_CARD, ""])
+@pytest.mark.parametrize(
+    "atr", [MIFARE_CLASSIC_1K, DESFIRE, GEMALTO_DUAL_INTERFACE, A_WITH_EIGHT_HISTORICAL_BYTES, CONTACT_CARD, ""]
+)
 def test_the_reader_is_asked_for_an_ats_only_where_the_atr_fits_both_types(atr: str) -> None:
     def ask() -> bool:
         raise AssertionError("the ATR said enough")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SELECT_PPSE = bytes.fromhex("00a404000e325041592e5359532e444446303100")
 ANSWERED = SELECT_PPSE + b"\x90\x00"
+NO_GUARD_TIME_ATS = bytes.fromhex("0578807002")
 IN_DATA_EXCHANGE = 0x40
 LINE_SETTINGS = {"tcgetattr", "tcsetattr", "tcflush", "tcdrain"}
 NFCPY_NOTICES_WITHIN_MS = 500
@@ -89,6 +90,7 @@ def counting_calls() -> Iterator[Counter[str]]:
 def test_an_apdu_is_one_chip_command_where_nfcpy_needs_four(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
+    card.ats = NO_GUARD_TIME_ATS
     chip.present(card)
     reader.wait_for_card(1000)
     before = len(chip.command_log)
@@ -105,6 +107,7 @@ def test_an_apdu_is_one_chip_command_where_nfcpy_needs_four(
 def test_no_exchange_sets_the_line_anew_or_flushes_it_where_nfcpy_does_both_each_time(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:
+    card.ats = NO_GUARD_TIME_ATS
     chip.present(card)
     reader.wait_for_card(1000)
     with counting_calls() as ours:

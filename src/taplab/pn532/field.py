@@ -72,6 +72,7 @@ class RfField:
             for picc in self._piccs:
                 if noticed:
                     picc.power(False)
+                    self._deaf_until_us.pop(picc, None)
                 picc.power(True)
         elif self.on and not on:
             self._off_since_us = self.now_us

@@ -35,7 +35,7 @@ AUTOMATIC_RATS = b"\x10"
 TYPE_A_106 = b"\x00"
 TYPE_B_106 = b"\x03\x00"  # and AFI 00: every application family
 PARSERS = {TYPE_A_106: parse_listing_a, TYPE_B_106: parse_listing_b}
-LISTING_RETRIES = b"\x05\x01\x01\x02"  # RFConfiguration item 5: ATR, PSL, passive activation
+ONE_REQUEST_A_LISTING = b"\x05\x01\x01\x00"  # RFConfiguration item 5: no retries, the next round asks again
 FIRST_TARGET = 0x01
 MORE = 0x40  # MI: beside Tg in a command, beside the status in a response
 STATUS = 0x3F
@@ -82,7 +82,7 @@ class Pn532Reader:
         self._baud_max = self._chip.baud
         try:
             self._settle(SET_PARAMETERS, AUTOMATIC_RATS)
-            self._settle(RF_CONFIGURATION, LISTING_RETRIES)
+            self._settle(RF_CONFIGURATION, ONE_REQUEST_A_LISTING)
             self._reset_field()
         except ReaderLost:
             self.close()
