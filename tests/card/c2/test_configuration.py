@@ -40,10 +40,10 @@ def test_named_limits_win_over_data_objects_and_those_over_defaults() -> None:
     assert [both.decimal(tag) for tag in limits] == [1_000, 500, 9_000, 9_000]
 
 
-def test_without_limits_everything_goes_online_and_is_verified() -> None:
+def test_limits_nobody_set_are_none_but_verification_is_always_wanted() -> None:
     plain = configured()
-    assert (plain.decimal(tags.FLOOR_LIMIT), plain.decimal(tags.CVM_LIMIT)) == (0, 0)
-    assert plain.decimal(tags.TRANSACTION_LIMIT) == 999_999_999_999
+    assert plain.decimal(tags.FLOOR_LIMIT) == plain.decimal(tags.TRANSACTION_LIMIT) == 999_999_999_999
+    assert plain.decimal(tags.CVM_LIMIT) == 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Comes in: a combination and the sale. Goes out: a `Configuration`, by tag, with names for what the kernel asks of it.
 Strategy: the book's default values, over them `Combination.kernel_data`, over them the combination's named limits. Two
-things differ from the book's defaults: mag-stripe mode is off, and a transaction limit nobody set is none.
+things differ from the book's defaults: mag-stripe mode is off, and floor and transaction limits nobody set are none, as
+everywhere in this program: how much may stay offline is a budget's to say, before the tap (DESIGN 5.10).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ DEFAULTS: Mapping[int, bytes] = MappingProxyType(
         tags.TAC_DEFAULT: bytes.fromhex("840000000C"),
         tags.TAC_DENIAL: bytes.fromhex("840000000C"),
         tags.TAC_ONLINE: bytes.fromhex("840000000C"),
-        tags.FLOOR_LIMIT: bytes(AMOUNT_OCTETS),
+        tags.FLOOR_LIMIT: NO_LIMIT,
         tags.TRANSACTION_LIMIT: NO_LIMIT,
         tags.TRANSACTION_LIMIT_ON_DEVICE: NO_LIMIT,
         tags.CVM_LIMIT: bytes(AMOUNT_OCTETS),
