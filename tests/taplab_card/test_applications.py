@@ -18,6 +18,7 @@ from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OdaVerdict
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
+from taptill.card.reader import CardLost, RawResponse
 from taptill.entropy import SystemEntropy
 
 TapACard = Callable[..., Any]
@@ -43,6 +44,8 @@ MASTERCARD_DATA = {
     0xDF8120: bytes.fromhex("F45084800C"),
     0xDF8121: bytes(5),
     0xDF8122: bytes.fromhex("F45084800C"),
+    0xDF811D: b"\x01",  # one torn record
+    0xDF811C: b"\x01\x2c",  # for 300 seconds
 }
 COMBINATIONS = (
     Combination(bytes.fromhex("A0000003330101"), 7, bytes.fromhex("26000080"), floor_limit_minor=10_000),
@@ -50,12 +53,25 @@ COMBINATIONS = (
     Combination(bytes.fromhex("A0000000041010"), 2, b"", floor_limit_minor=10_000, kernel_data=MASTERCARD_DATA),
 )
 CARD_TIMEOUT_MS = 1_000
+GENERATE_AC = b"\x80\xae"
 
 
-def read(card: Card, scheme: Scheme, request: TapRequest = REQUEST, cvm_limit_minor: int = 30_000) -> CardRead:
+class TakenAway(CardInHand):
+    """The card computes its cryptogram and is gone before anybody hears it."""
+
+    def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
+        answer = super().transmit(command, timeout_ms)
+        if command[:2] == GENERATE_AC:
+            raise CardLost("the card is gone", where=self.url)
+        return answer
+
+
+def read(
+    card: Card, scheme: Scheme, request: TapRequest = REQUEST, hold: Callable[[Card], CardInHand] = CardInHand
+) -> CardRead:
     """A new presentation in the terminal's kernels."""
-    combinations = [replace(each, cvm_limit_minor=cvm_limit_minor) for each in COMBINATIONS]
-    hand = CardInHand(card)
+    combinations = [replace(each, cvm_limit_minor=30_000) for each in COMBINATIONS]
+    hand = hold(card)
     hand.wait_for_card(CARD_TIMEOUT_MS)
     dialogue = read_card(request, combinations, CaKeyStore.of(scheme.ca_keys()))
     return drive(dialogue, hand, CARD_TIMEOUT_MS)
@@ -119,6 +135,19 @@ def test_a_relay_is_found_and_the_signature_still_holds(scheme: Scheme) -> None:
     distant = read(far, scheme)
     assert distant.tvr[4] & 0x0E == 0x0E
     assert distant.oda.verdict is OdaVerdict.PASSED
+
+
+@pytest.mark.parametrize("name", ["mastercard_offline", "mastercard_relay"])
+def test_a_torn_transaction_is_recovered_with_the_cryptogram_of_its_first_tap(scheme: Scheme, name: str) -> None:
+    card = load_card(name, scheme, SystemEntropy())
+    torn = read(card, scheme, hold=TakenAway)
+    assert torn.torn_record is not None
+    spent_minor, atc = card.state().balance_minor, card.state().atc
+    recovered = read(card, scheme, replace(REQUEST, torn_records=(torn.torn_record,)))
+    assert (recovered.recovered, recovered.oda.verdict) == (True, OdaVerdict.PASSED), recovered.outcome.reason
+    assert (recovered.data[0x9F36], card.state().atc) == (atc.to_bytes(2, "big"), atc + 1)
+    assert genuine(recovered, scheme)
+    assert card.state().balance_minor == spent_minor
 
 
 def test_a_co_badged_card_serves_both_schemes_each_with_its_own_counter(tap: TapACard) -> None:

@@ -123,6 +123,7 @@ def test_a_combined_signature_holds_over_all_that_was_exchanged(
     tapped = ready(tap, make("mastercard", *FUNDS))
     assert tapped.generate(control) == "9000"
     assert [f"{tlv.tag:X}" for tlv in parse_tlv(tapped.answer)[0].children] == ["9F27", "9F36", "9F4B", "9F10"]
+    assert tapped.got[0x9F10][2:4].hex() == {"50": "9040", "90": "a040"}[control]  # A040 as a recorded card has it
     oda = authenticate(tapped, scheme)
     assert (oda.verdict, oda.reason, oda.test_key) == (OdaVerdict.PASSED, "", True)
     tapped.sent[0x9F02] = bytes.fromhex("000000000100")
