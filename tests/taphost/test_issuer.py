@@ -18,6 +18,9 @@ from taphost.issuer import (
     derive_session_key,
     is_genuine,
 )
+from taphost.issuer_keys import purpose_key
+from taphost.issuer_pin import iso_pin_block
+from taphost.issuer_versions import version_of
 
 KEYS = st.binary(min_size=16, max_size=16)
 PANS = st.text("0123456789", min_size=12, max_size=19)
@@ -58,6 +61,57 @@ def test_what_no_card_has_gives_no_card_key(key: bytes, pan: str) -> None:
 )
 def test_what_the_card_decided_stands_in_its_verification_results(issuer_data: str, decision: object) -> None:
     assert cryptogram_type({0x9F10: bytes.fromhex(issuer_data)}) is decision
+
+
+@pytest.mark.parametrize(
+    ("issuer_data", "version"),
+    [
+        ("07010103A00000010A010000000000", "UnionPay 01"),
+        ("06010A03A00000", "Visa 10"),
+        ("06011203A0B800", "Visa 18"),
+        ("1F22010300000000000000000000000000000000000000000000000000000000", "Visa 22"),
+        ("0110A040002C0000000000000000000007FF", "Mastercard 10"),  # as recorded cards have it
+        ("0210904203A400000000000000000000FFFF", "Mastercard 10"),
+        ("0115A00003220000000000000000000322FF", "Mastercard 15"),
+        ("0110A040002C0000", None),  # too short for M/Chip
+        ("06011103900000", None),  # Visa 17, which lab cards do not make
+        ("0FA500A03800000000000000000000000F010000000000000000000000000000", None),  # CPA
+    ],
+)
+def test_the_version_is_read_from_the_cards_own_data(issuer_data: str, version: str | None) -> None:
+    found = version_of(bytes.fromhex(issuer_data))
+    assert (found.name if found else None) == version
+    if version is None:
+        assert not is_genuine(bytes(16), {0x9F10: bytes.fromhex(issuer_data)})
+        assert cryptogram_type({0x9F10: bytes.fromhex(issuer_data)}) is None
+
+
+@pytest.mark.parametrize(
+    ("issuer_data", "decision"),
+    [
+        ("06010A03A00000", CryptogramType.ARQC),
+        ("06011103900000", None),
+        ("06011203900000", CryptogramType.TC),
+        ("0110A040002C0000000000000000000007FF", CryptogramType.ARQC),
+        ("0210904203A400000000000000000000FFFF", CryptogramType.TC),
+        ("011080400000000000000000000000000000", CryptogramType.AAC),
+    ],
+)
+def test_visa_and_mastercard_say_what_they_decided_too(issuer_data: str, decision: object) -> None:
+    assert cryptogram_type({0x9F10: bytes.fromhex(issuer_data)}) is decision
+
+
+def test_a_pin_has_four_to_twelve_digits() -> None:
+    for pin in ("123", "1234567890123", "12a4"):
+        with pytest.raises(CardKeyError, match="PIN"):
+            iso_pin_block(pin)
+
+
+def test_keys_of_other_purposes_are_keys_of_their_own() -> None:
+    key = bytes(range(16))
+    others = {purpose_key(key, purpose) for purpose in ("script integrity", "verification codes")}
+    assert len(others | {key}) == 3
+    assert all(octet.bit_count() % 2 for other in others for octet in other)
 
 
 def test_missing_card_data_is_named_by_its_tag() -> None:

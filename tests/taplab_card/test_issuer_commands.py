@@ -15,10 +15,38 @@ from taphost.issuer_keys import purpose_key
 from taphost.issuer_pin import pin_change
 from taphost.issuer_response import ScriptAction, ScriptCommand, issuer_authentication_data, script_commands
 from taplab.card import Card, Scheme, load_card
+from taplab.card.in_hand import CardInHand
 from taplab.card.issuing import SCRIPT_PURPOSE
+from taptill.amount.money import Money
+from taptill.card.ca_keys import CaKeyStore
+from taptill.card.entry_point import (
+    Activation,
+    Configuration,
+    Retained,
+    Step,
+    StepDialogue,
+    preprocessed,
+    run_step,
+)
+from taptill.card.outcome import Start
+from taptill.card.parameters import Combination, TapRequest
+from taptill.card.read_card import KERNELS, exchange
 from taptill.card.tlv import encode_tlv
 from taptill.entropy import SystemEntropy
 
+CARD_TIMEOUT_MS = 1_000
+SALE = TapRequest(
+    amount=Money(2_500),
+    amount_other=Money(0),
+    transaction_type=0x00,
+    date_yymmdd="260115",
+    time_hhmmss="120000",
+    country="156",
+    unpredictable_number=bytes.fromhex("2B29EBE4"),
+    online_possible=True,
+    offline_allowed=False,
+)
+VISA_WITH_UPDATES = Combination(bytes.fromhex("A0000000031010"), 3, bytes.fromhex("2600C080"))
 ONLINE_REQUIRED = bytes.fromhex("26800080")
 PANS = {"unionpay": "6228000100001109", "visa": "4761739001010010", "mastercard": "5413339000001513"}
 SCHEMES = list(PANS)
@@ -178,6 +206,39 @@ def test_the_issuers_answer_is_taken_at_a_later_tap_too(tap: TapACard, scheme: S
     assert tapped.command("00820000", answer)[1] == "9000"
     tapped.got = asked
     assert sent(tapped, scheme, BLOCK) == ["9000"]
+
+
+def walk(dialogue: StepDialogue, card: Card) -> Step:
+    """One presentation, step by step."""
+    hand = CardInHand(card)
+    hand.wait_for_card(CARD_TIMEOUT_MS)
+    try:
+        command = next(dialogue)
+        while True:
+            command = dialogue.send(exchange(command, hand, CARD_TIMEOUT_MS))
+    except StopIteration as finished:
+        step: Step = finished.value
+        return step
+
+
+def test_the_terminal_brings_the_issuers_answer_back_to_the_card(scheme: Scheme) -> None:
+    """Kernel C-3: an online request that wants the issuer's data, then a presentation that delivers them."""
+    card = load_card("visa_signs_online", scheme, SystemEntropy())
+    configuration = Configuration([VISA_WITH_UPDATES], KERNELS, CaKeyStore.of(scheme.ca_keys()))
+    asks = Activation(SALE)
+    first = walk(run_step(configuration, asks, preprocessed(configuration, asks, Retained()), Start.B), card)
+    assert first.read.outcome.online_response == "EMV data"
+    pan = "4761739001010044"
+    card_key = derive_card_key(scheme.issuer_key, pan, "01")
+    script_key = derive_card_key(purpose_key(scheme.issuer_key, SCRIPT_PURPOSE), pan, "01")
+    (block,) = script_commands(script_key, first.read.data, [BLOCK])
+    answer = encode_tlv(0x91, issuer_authentication_data(card_key, first.read.data, bytes.fromhex("00820000")))
+    answer += encode_tlv(0x8A, b"00") + encode_tlv(0x72, encode_tlv(0x9F18, bytes(4)) + encode_tlv(0x86, block))
+    brings = Activation(SALE, Start.B, restart=True, online_response=answer)
+    second = walk(run_step(configuration, brings, first.retained, Start.B), card).read
+    assert (second.outcome.kind.value, second.data[0x9F5B].hex()) == ("approved", "2000000000")
+    assert second.tvr == bytes(5)
+    assert card.state().blocked
 
 
 @pytest.mark.parametrize(("data", "status"), [("", "6700"), ("01020304", "6700"), ("00" * 17, "6700")])
