@@ -51,7 +51,9 @@ def published_keys(document: Case) -> Iterator[tuple[str, Case | NotApplicable]]
 def why_not(values: Case) -> str:
     if not values:
         return "the origin's suite holds no constants"
-    return "no keys in it" if "bdk" not in values else "TDES DUKPT is not spoken here"
+    return (
+        "an update of the initial key, which nothing here does" if "ik" in values else "TDES DUKPT is not spoken here"
+    )
 
 
 def cases_of(suite: str, values: Case) -> Iterator[tuple[str, Case]]:
