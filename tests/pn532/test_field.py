@@ -145,6 +145,30 @@ def test_an_ats_that_makes_no_sense_is_read_with_the_defaults(
     assert reader.transmit(SELECT_PPSE, 1000).octets == SELECT_PPSE + b"\x90\x00"
 
 
+@pytest.mark.parametrize("fsci", [0, 5, 8])
+@pytest.mark.parametrize("fwi", [0, 7, 14])
+def test_type_b_chains_both_ways_at_any_frame_size_and_waiting_time(
+    chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader, fsci: int, fwi: int
+) -> None:
+    chip.present(TypeBCard(card, protocol_info=bytes([0x00, fsci << 4 | 0x01, fwi << 4 | 0x01])))
+    reader.wait_for_card(1000)
+    long = bytes(index % 251 for index in range(600))
+    card.script = lambda _command: long[::-1]
+    card.compute_ms = 20
+    chip.lose_in_the_air(1)
+    assert reader.transmit(long, 2000).octets == long[::-1]
+    assert card.commands == [long]
+
+
+def test_a_card_of_type_b_that_takes_no_number_is_spoken_to_without(
+    chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
+) -> None:
+    chip.present(TypeBCard(card, protocol_info=bytes.fromhex("008170")))
+    assert reader.wait_for_card(1000) is not None
+    assert reader.wait_for_removal(60) is False
+    assert reader.transmit(SELECT_PPSE, 1000).octets == SELECT_PPSE + b"\x90\x00"
+
+
 def test_a_card_that_goes_on_asking_for_time_gets_it_until_the_deadline(
     chip: VirtualPn532, card: ScriptedCard, reader: Pn532Reader
 ) -> None:

@@ -93,9 +93,12 @@ def _claim(path: str, where: str) -> serial.Serial:
     import serial
 
     try:
-        return serial.Serial(path, BAUD_AT_POWER_UP, timeout=0, exclusive=True)
+        line = serial.Serial(path, BAUD_AT_POWER_UP, timeout=0, exclusive=True)
     except (OSError, ValueError, termios.error) as error:
         raise ReaderLost(str(error), where=where, next_step="is it plugged in, and used by nobody else?") from error
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):
+        line.set_low_latency_mode(True)  # an FTDI adapter holds bytes back for 16 ms otherwise; not every line has it
+    return line
 
 
 def _close_quietly(opened: NfcpyDevice | NfcpyTransport | serial.Serial) -> None:
