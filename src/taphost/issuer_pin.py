@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from taphost.issuer_keys import DES_BLOCK_OCTETS, CardKeyError, Padding, encrypt, pad, xor
 from taphost.issuer_response import ScriptAction, ScriptCommand, known_version
-from taphost.issuer_versions import ATC, VISA_10, VISA_18, required
+from taphost.issuer_versions import ATC, VISA_22, VISA_VERSIONS, required
 
 _BLOCK_DIGITS = 14  # behind the octet that tells the length
 _PIN_DIGITS = range(4, 13)
@@ -64,10 +64,10 @@ def pin_change(
     version = known_version(icc)
     cryptogram = required(icc, _CRYPTOGRAM, DES_BLOCK_OCTETS)
     key = version.script_key(secret_card_key, required(icc, ATC, 2), cryptogram)
-    if not version.name.startswith("Visa"):
+    if version not in VISA_VERSIONS:
         return ScriptCommand(ScriptAction.PIN_CHANGE, _NEW, encipher(key, iso_pin_block(pin), Enciphering.MASTERCARD))
     # Version 22 took up the block of ISO 9564; with an old PIN it keeps Visa's own.
-    own = bool(current_pin) or version in (VISA_10, VISA_18)
+    own = bool(current_pin) or version != VISA_22
     block = visa_pin_block(card_key, pin, current_pin) if own else iso_pin_block(pin)
     parameters = _NEW_WITH_OLD if current_pin else _NEW
     return ScriptCommand(ScriptAction.PIN_CHANGE, parameters, encipher(key, block, Enciphering.VISA))

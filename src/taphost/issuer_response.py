@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from taphost.issuer_keys import DES_BLOCK_OCTETS, encrypt, mac, xor
-from taphost.issuer_versions import ATC, ISSUER_DATA, CryptogramVersion, MissingCardData, required, version_of
+from taphost.issuer_versions import (
+    ATC,
+    ISSUER_DATA,
+    MASTERCARD_VERSIONS,
+    CryptogramVersion,
+    MissingCardData,
+    required,
+    version_of,
+)
 
 ARPC_2_OCTETS = 4
 SCRIPT_MAC_OCTETS = 8
@@ -78,7 +86,7 @@ def script_mac(session_key: bytes, header: bytes, atc: bytes, cryptogram: bytes,
 
 def nth_cryptogram(version: CryptogramVersion, arqc: bytes, number: int) -> bytes:
     """What the MAC of the command in this place, from 0, runs over: Mastercard counts the cryptogram on."""
-    if not version.name.startswith("Mastercard"):
+    if version not in MASTERCARD_VERSIONS:
         return arqc
     return ((int.from_bytes(arqc, "big") + number) % (1 << 64)).to_bytes(DES_BLOCK_OCTETS, "big")
 
