@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -33,6 +34,16 @@ def test_a_small_sale_is_approved_offline_on_a_combined_signature(hold: Hold) ->
     assert not {0x5A, 0x57, 0x9F5E} & set(read.data)
 
 
+def test_no_card_says_what_is_the_terminal_s_to_say(hold: Hold) -> None:
+    claims: dict[int, str | None] = {0x9F02: "000000000001", 0x95: "FFFFFFFFFF", 0x9F37: "00000000", 0x9F35: "26"}
+    card = MchipCard(changes=claims)
+    read = hold(card)
+    assert read.oda.verdict is OdaVerdict.PASSED
+    for where in (card.sent, read.data):
+        told = [where[tag].hex() for tag in (0x9F02, 0x95, 0x9F37, 0x9F35)]
+        assert told == ["000000000100", "0000000001", "2b29ebe4", "22"]
+
+
 def test_above_the_floor_limit_the_issuer_is_asked(hold: Hold) -> None:
     card = MchipCard()
     read = hold(card, amount=Money(5001))
@@ -56,8 +67,6 @@ def test_where_offline_is_closed_no_offline_approval_is_asked_for(hold: Hold) ->
 
 
 def test_a_listed_card_goes_online(hold: Hold) -> None:
-    import hashlib
-
     listed = frozenset({hashlib.sha256(PAN.encode()).digest()})
     card = MchipCard()
     read = hold(card, exceptions=listed)
@@ -222,3 +231,8 @@ def test_a_terminal_that_is_offline_only_asks_for_no_issuer(hold: Hold) -> None:
 def test_an_application_the_card_refuses_is_dropped(hold: Hold) -> None:
     read = hold(MchipCard(refuses={0xA8: "6985"}))
     assert said(read) == (OutcomeKind.END_APPLICATION, "gpo-refused-6985")
+
+
+def test_a_device_that_watches_the_field_is_given_its_end(hold: Hold) -> None:
+    assert hold(MchipCard(fci={0x9F5D: "010400"})).outcome.field_off_hold_ms == 1300
+    assert hold(MchipCard(fci={0x9F5D: "010300"})).outcome.field_off_hold_ms is None

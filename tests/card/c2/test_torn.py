@@ -98,3 +98,16 @@ def test_nothing_of_a_record_is_shown(hold: Hold) -> None:
     record = tear(hold, torn_card())
     assert repr(record) == "TornRecord()"
     assert PAN not in str(record.terminal) + record.cdol_values.hex()
+
+
+def test_a_recovered_signature_covers_the_relay_resistance_of_its_own_tap(hold: Hold) -> None:
+    card = torn_card()
+    card.aip = "1981"
+    relay_on = TORN | {0xDF811B: "B0"}
+    card.leaves_at.append(GENERATE)
+    record = hold(card, relay_on).torn_record
+    assert record is not None
+    later = (SECOND_NUMBER, SECOND_NUMBER, SECOND_NUMBER)
+    read = hold(card, relay_on, torn_records=(record,), fresh_numbers=later)
+    assert (read.outcome.kind, read.recovered, read.oda.verdict) == (OutcomeKind.APPROVED, True, OdaVerdict.PASSED)
+    assert read.data[0x9F37] == REQUEST.fresh_numbers[0]

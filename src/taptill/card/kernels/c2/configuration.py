@@ -1,4 +1,4 @@
-"""What a C-2 reader is set to: the book's configuration data objects (EMV Book C-2, Annex A.1 and Table 4.x).
+"""What a C-2 reader is set to: the book's configuration data objects (EMV Book C-2, Annex A.1).
 
 Comes in: a combination and the sale. Goes out: a `Configuration`, by tag, with names for what the kernel asks of it.
 Strategy: the book's default values, over them `Combination.kernel_data`, over them the combination's named limits. Two
@@ -53,6 +53,7 @@ DEFAULTS: Mapping[int, bytes] = MappingProxyType(
         tags.CVM_LIMIT: bytes(AMOUNT_OCTETS),
         tags.TIME_OUT: bytes.fromhex("01F4"),
         tags.MESSAGE_HOLD_TIME: bytes.fromhex("000013"),
+        tags.HOLD_TIME: b"\x0d",
         tags.PHONE_MESSAGES: bytes.fromhex(
             "0000010000012000 0008000008002000 0004000004002000 0001000001002000 0002000002002000 0000000000000700"
         ),
@@ -68,6 +69,7 @@ _ANY_LENGTH = frozenset({tags.DEFAULT_UDOL, tags.PHONE_MESSAGES})
 _LIMITS = (tags.FLOOR_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE, tags.CVM_LIMIT)
 _DECIMAL = frozenset({*_LIMITS, tags.MESSAGE_HOLD_TIME})
 PHONE_MESSAGE_OCTETS = 8
+HOLD_UNIT_MS = 100  # of DF812D and DF8130
 _PUBLIC_TAGS_MAX = 0xFFFF  # DF81xx and DF83xx have three octets
 
 
@@ -87,7 +89,7 @@ class Configuration:
         if not request.pin_pad:  # DESIGN 5.11
             for tag in (tags.CVM_CAPABILITY_REQUIRED, tags.CVM_CAPABILITY_NOT_REQUIRED):
                 values[tag] = without_bit(values[tag], _ONLINE_PIN)
-        _check(values)
+        check_kernel_data(values)
         return cls(MappingProxyType(values))
 
     def number(self, tag: int) -> int:
@@ -140,10 +142,11 @@ def _named(combination: Combination) -> dict[int, bytes]:
     return named
 
 
-def _check(values: Mapping[int, bytes]) -> None:
-    for tag, default in DEFAULTS.items():
+def check_kernel_data(values: Mapping[int, bytes]) -> None:
+    """Whether every data object of this kernel has its form. Raises ConfigError naming the first that has not."""
+    for tag in DEFAULTS.keys() & values.keys():
         value = values[tag]
-        right = len(value) == len(default) or tag in _ANY_LENGTH
+        right = len(value) == len(DEFAULTS[tag]) or tag in _ANY_LENGTH
         if tag == tags.PHONE_MESSAGES:
             right = len(value) % PHONE_MESSAGE_OCTETS == 0
         if not right or (tag in _DECIMAL and not value.hex().isdigit()):

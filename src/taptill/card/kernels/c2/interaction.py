@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from taptill.card.kernels.c2 import tags
-from taptill.card.kernels.c2.configuration import PHONE_MESSAGE_OCTETS, Configuration
+from taptill.card.kernels.c2.configuration import HOLD_UNIT_MS, PHONE_MESSAGE_OCTETS, Configuration
 from taptill.card.outcome import MessageId, Outcome
 from taptill.card.outcomes import see_phone
 
@@ -17,7 +17,6 @@ _SECOND_TAP = 0x00030F
 _VERIFIED = 0x001000
 _OCTETS = 3
 _MESSAGES = frozenset(MessageId)
-HOLD_UNIT_MS = 100  # DF812D, n6, counts tenths of a second
 
 
 def asks_for_second_tap(card: Mapping[int, bytes]) -> bool:

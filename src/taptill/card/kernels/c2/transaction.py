@@ -8,7 +8,7 @@ stay apart, so that no card can set a data object of the terminal.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from taptill.card.apdu import CommandApdu, ResponseApdu
@@ -18,10 +18,11 @@ from taptill.card.certificates import Refused
 from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.dialogue import Selection
 from taptill.card.dol import fill_dol
-from taptill.card.kernels.c2.configuration import Configuration
+from taptill.card.kernels.c2 import tags
+from taptill.card.kernels.c2.configuration import HOLD_UNIT_MS, Configuration
 from taptill.card.kernels.c2.data_exchange import DataExchange, Exchanged
 from taptill.card.offline_authentication import AuthenticatedRecord
-from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome
+from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome, OutcomeKind
 from taptill.card.parameters import TapRequest
 from taptill.card.payment_data import card_number
 from taptill.card.terminal_data import terminal_data
@@ -40,6 +41,7 @@ AIP_COMBINED_AUTHENTICATION = (0, 0x01)
 AIP_EMV_MODE = (1, 0x80)
 AIP_RELAY_RESISTANCE = (1, 0x01)
 
+_KNOWS_FIELD_OFF = (1, 0x04)  # 9F5D
 COMBINED_REQUESTED = 0x10  # reference control parameter (DF8114): P1 of GENERATE AC
 _REQUESTED = {CryptogramType.AAC: 0x00, CryptogramType.TC: 0x40, CryptogramType.ARQC: 0x80}
 _HIDDEN = SENSITIVE_TAGS | {0x9F60, 0x9F61}  # the checksums of mag-stripe mode stand for the card, once
@@ -132,6 +134,13 @@ class Transaction:
         results = self.terminal.get(0x9F34, b"")
         return _CVMS.get(results[0] & _METHOD, Cvm.NONE) if results else Cvm.NOT_APPLICABLE
 
+    def _with_field_off(self, outcome: Outcome) -> Outcome:
+        """S1.7: a device that knows its tap by the end of the field is given that end."""
+        known = has_bit(self.card.get(tags.APPLICATION_CAPABILITIES, b""), _KNOWS_FIELD_OFF)
+        if outcome.kind is OutcomeKind.SELECT_NEXT or not known:
+            return outcome
+        return replace(outcome, field_off_hold_ms=self.configuration.number(tags.HOLD_TIME) * HOLD_UNIT_MS)
+
     def number(self) -> CardNumber | Refused:
         return card_number(self.card)
 
@@ -141,7 +150,7 @@ class Transaction:
         said = {**self.card, **self.terminal} if self.answered else {}
         said.setdefault(0x84, self.selection.aid)
         return CardRead(
-            outcome,
+            self._with_field_off(outcome),
             self.selection.aid,
             NAME,
             self.selection.label,
