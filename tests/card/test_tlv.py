@@ -15,6 +15,7 @@ from taptill.card.tlv import (
     find,
     find_all,
     flatten,
+    is_constructed,
     parse_tlv,
 )
 
@@ -60,12 +61,30 @@ def test_what_is_cut_or_overruns_is_refused_with_its_place(octets: str, said: st
         parse_tlv(bytes.fromhex(octets if len(octets) % 2 == 0 else octets + "0"))
 
 
-def test_templates_nested_without_end_are_refused() -> None:
+def nested(templates: int) -> bytes:
     octets = b""
-    for _ in range(DEPTH_MAX + 2):
+    for _ in range(templates):
         octets = encode_tlv(0xE0, octets)
+    return octets
+
+
+def test_templates_nested_without_end_are_refused() -> None:
+    assert encode_tlvs(parse_tlv(nested(DEPTH_MAX + 1))) == nested(DEPTH_MAX + 1)
     with pytest.raises(MalformedTlv, match="templates within each other"):
-        parse_tlv(octets)
+        parse_tlv(nested(DEPTH_MAX + 2))
+
+
+def test_a_template_is_known_by_the_first_octet_of_its_tag() -> None:
+    assert all(is_constructed(tag) for tag in (0x70, 0xA5, 0xBF0C, 0x7F49, 0xFF8105))
+    assert not any(is_constructed(tag) for tag in (0x5A, 0x82, 0x9F20, 0xDF60, 0x9F8220, 0xDF8129))
+
+
+def test_a_data_object_stays_as_it_was_read() -> None:
+    (tlv,) = parse_tlv(bytes.fromhex("9F8283040105"))
+    with pytest.raises(AttributeError):
+        tlv.value = b""  # type: ignore[misc]
+    assert {tlv} == {Tlv(0x9F828304, b"\x05")}
+    assert encode_tlvs([tlv]) == bytes.fromhex("9F8283040105")
 
 
 def test_lengths_in_long_form_are_read_whatever_they_could_have_been() -> None:
@@ -76,13 +95,14 @@ def test_lengths_in_long_form_are_read_whatever_they_could_have_been() -> None:
 
 
 def test_tags_of_one_to_four_octets_are_read() -> None:
-    octets = bytes.fromhex("9A01019F020102DF812901039F8283040104")
-    assert [tlv.tag for tlv in parse_tlv(octets)] == [0x9A, 0x9F02, 0xDF8129, 0x9F828304]
+    octets = bytes.fromhex("9A0101" + "9F020102" + "DF81290103" + "9F80010104" + "9F8283040105")
+    assert [tlv.tag for tlv in parse_tlv(octets)] == [0x9A, 0x9F02, 0xDF8129, 0x9F8001, 0x9F828304]
 
 
 def test_only_padding_may_be_missing_at_the_end_of_the_last_template() -> None:
     assert [tlv.tag for tlv in parse_tlv(bytes.fromhex("700687010100"))[0].children] == [0x87]
-    for cut in ("70068701018802", "700687010188", "7004870200", "7004870100"):
+    cuts = ("70068701018802", "700687010188", "7004870200", "7004870100", "9A030000", "7006A50587010100", "70820100")
+    for cut in cuts:
         with pytest.raises(MalformedTlv):
             parse_tlv(bytes.fromhex(cut))
 
