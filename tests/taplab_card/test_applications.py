@@ -198,6 +198,7 @@ def test_each_application_keeps_its_own_state(tmp_path: Path, tap: TapACard, sch
         ("unionpay", ("[visa]",), "visa"),
         ("visa", ("[mastercard]",), "mastercard"),
         ("mastercard", ("[qualifiers]",), "qualifiers"),
+        ("mastercard", ("fdda_version = 0",), "fdda_version"),
         ("visa", ("[[also]]", 'scheme = "unionpay"', "[also.mastercard]"), "mastercard"),
         ("visa", ("[visa]", "cryptogram_version = 17"), "cryptogram_version"),
         ("mastercard", ("[mastercard.relay]", "min_ms = 2"), "min_ms"),

@@ -131,7 +131,12 @@ def test_a_combined_signature_holds_over_all_that_was_exchanged(
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"), [("wrong_signature", "signature-wrong"), ("broken_certificate", "icc-certificate-wrong")]
+    ("fault", "reason"),
+    [
+        ("wrong_signature", "signature-wrong"),
+        ("broken_certificate", "icc-certificate-wrong"),
+        ("expired_certificate", "icc-certificate-expired"),
+    ],
 )
 def test_a_false_proof_fails_for_its_own_reason(
     tap: TapACard, make: MakeCard, scheme: Scheme, fault: str, reason: str

@@ -97,7 +97,11 @@ def test_an_offline_tap_is_authentic_under_the_labs_key_for_visa(
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("wrong_signature", "signature-wrong"), ("broken_certificate", "icc-certificate-wrong")],
+    [
+        ("wrong_signature", "signature-wrong"),
+        ("broken_certificate", "icc-certificate-wrong"),
+        ("expired_certificate", "icc-certificate-expired"),
+    ],
 )
 def test_a_false_proof_fails_for_its_own_reason(
     tap: TapACard, make: MakeCard, scheme: Scheme, fault: str, reason: str
@@ -106,6 +110,22 @@ def test_a_false_proof_fails_for_its_own_reason(
     tapped.read()
     oda = authenticate(tapped, scheme)
     assert (oda.verdict, oda.reason) == (OdaVerdict.FAILED, reason)
+
+
+@pytest.mark.parametrize("scheme_name", ["unionpay", "visa"])
+def test_an_older_card_knows_only_the_older_signature(tap: TapACard, make: MakeCard, scheme_name: str) -> None:
+    tapped = processed(tap, make(scheme_name, "fdda_version = 0", *FUNDS))
+    tapped.read()
+    assert (0x9F4B in tapped.got, 0x9F69 in tapped.got) == (True, False)
+
+
+@pytest.mark.parametrize(("differs", "copied"), [("true", "0000"), ("false", "0080")])
+def test_the_copy_of_the_qualifiers_may_differ(tap: TapACard, make: MakeCard, differs: str, copied: str) -> None:
+    """EMV Book C-3 believes verification on the device only where both agree."""
+    lines = ("[verification]", "consumer_device = true", "[faults]", f"qualifiers_differ = {differs}")
+    tapped = processed(tap, make("visa", *FUNDS, *lines), _9F66=bytes.fromhex("26400080"))
+    tapped.read()
+    assert (tapped.got[0x9F6C].hex(), tapped.got[0x9F69][5:].hex()) == ("0080", copied)
 
 
 def test_a_card_may_sign_online_transactions_where_the_reader_knows_it(

@@ -75,5 +75,5 @@ def _check(application: ApplicationTable, path: Path) -> None:
     for name, table in of_one_scheme.items():
         if table is not None and application.scheme != name:
             raise CardFileError(f"[{name}] in an application of {application.scheme}", where=str(path))
-    if application.qualifiers is not None and application.scheme == "mastercard":
-        raise CardFileError("[qualifiers] in an application of mastercard", where=str(path))
+    if application.scheme == "mastercard" and (application.qualifiers is not None or not application.fdda_version):
+        raise CardFileError("`qualifiers` or `fdda_version` in an application of mastercard", where=str(path))

@@ -61,10 +61,12 @@ class FaultsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decides: Literal["", "tc", "arqc", "aac"] = ""
     processing_status: Word = ""
     broken_certificate: bool = False
+    expired_certificate: bool = False
     wrong_signature: bool = False
     wrong_cryptogram: bool = False
     omits_cryptogram_type: bool = False
     omits_qualifiers: bool = False
+    qualifiers_differ: bool = False  # 9F69 copies another 9F6C than the answer holds
 
 
 class PhoneTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,6 +124,7 @@ class ApplicationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     kernel_identifier: Hex = ""  # 9F2A
     extended_selection: Hex = ""  # 9F29
     pdol: Hex | None = None
+    fdda_version: Literal[0, 1] = 1  # the highest this card knows (UnionPay and Visa)
     sequence: int = 1
     effective: str = "2020-01"
     service_code: str = "201"

@@ -65,6 +65,7 @@ def _issue(table: ApplicationTable, layout: ApplicationLayout, scheme: Scheme, c
         keys=_keys(table, scheme),
         icc_key=scheme.card,
         extended_selection=bytes.fromhex(table.extended_selection),
+        fdda_version=table.fdda_version,
         currency=bytes.fromhex("0" + table.currency),
         funds=OfflineFunds(**msgspec.structs.asdict(table.offline)),
         verification=_verification(table),
@@ -114,6 +115,7 @@ def _faults(table: ApplicationTable) -> Faults:
         wrong_signature=told.wrong_signature,
         wrong_cryptogram=told.wrong_cryptogram,
         omits_qualifiers=told.omits_qualifiers,
+        qualifiers_differ=told.qualifiers_differ,
         tells_cryptogram_type=not told.omits_cryptogram_type,
     )
 

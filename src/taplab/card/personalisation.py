@@ -104,6 +104,7 @@ class Faults:
     wrong_signature: bool = False
     wrong_cryptogram: bool = False
     omits_qualifiers: bool = False  # no 9F6C
+    qualifiers_differ: bool = False  # the copy of 9F6C in 9F69 is another one
     tells_cryptogram_type: bool = True  # answers 9F27; real cards leave it out, the CVR says the same
 
 
@@ -166,6 +167,7 @@ class Issued:
     keys: CardKeys
     icc_key: RsaKey = field(repr=False)
     extended_selection: bytes = b""  # 9F29
+    fdda_version: int = 1
     currency: bytes = bytes.fromhex("0156")  # 9F51
     funds: OfflineFunds = OfflineFunds()
     verification: CardVerification = CardVerification()

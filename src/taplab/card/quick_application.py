@@ -138,8 +138,9 @@ class QuickApplication(Application):
         """fDDA: version 01 where the reader knows it, else 00, over the reader's number alone. 9F69 waits for the last
         record, and so does the signature where it has no room here."""
         terminal_data, late = asked.get(0x9F37, bytes(4)), b""
-        if ttq_has(asked, FDDA_VERSION_1):
+        if self.issued.fdda_version and ttq_has(asked, FDDA_VERSION_1):
             copied = b"" if self.issued.faults.omits_qualifiers else qualifiers
+            copied = bytes(len(copied)) if self.issued.faults.qualifiers_differ else copied
             card_data = _AUTHENTICATION_DATA_VERSION + self._entropy.octets(4) + copied
             late = encode_tlv(AUTHENTICATION_DATA, card_data)
             terminal_data += asked.get(0x9F02, bytes(6)) + asked.get(0x5F2A, bytes(2)) + card_data

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from taplab.card.card_tables import ApplicationTable
 from taplab.card.certificates import Certificate
-from taplab.card.scheme import LAB_CA_INDEX, Scheme
+from taplab.card.scheme import CERTIFICATES_EXPIRE_MMYY, LAB_CA_INDEX, Scheme
 from taptill.card.tlv import encode_tlv
 
 RECORD_TEMPLATE = 0x70
+PAST_MMYY = "1222"
 
 
 def track2_equivalent(table: ApplicationTable, discretionary: str = "01234567") -> bytes:
@@ -50,7 +51,8 @@ def issuer_record(table: ApplicationTable, scheme: Scheme) -> bytes:
 
 def card_record(table: ApplicationTable, scheme: Scheme, static_data: bytes) -> bytes:
     """9F46, 9F47, 9F48, 9F4A: the card's own certificate over its static data, which end with the AIP."""
-    icc = scheme.icc_certificate(table.pan, static_data)
+    expiry_mmyy = PAST_MMYY if table.faults.expired_certificate else CERTIFICATES_EXPIRE_MMYY
+    icc = scheme.icc_certificate(table.pan, static_data, expiry_mmyy)
     if table.faults.broken_certificate:
         icc = _with_a_bit_flipped(icc)
     return (

@@ -92,9 +92,9 @@ class Scheme:
         """The issuer's key under the lab CA, for cards whose numbers begin like this one: 90, 92, 9F32."""
         return _issuer_certificate(self.authority, self.issuer, pan[:ISSUER_IDENTIFIER_DIGITS])
 
-    def icc_certificate(self, pan: str, static_data: bytes) -> Certificate:
+    def icc_certificate(self, pan: str, static_data: bytes, expiry_mmyy: str = CERTIFICATES_EXPIRE_MMYY) -> Certificate:
         """The card's key under the issuer's: 9F46, 9F48, 9F47."""
-        return icc_certificate(self.issuer, self.card, pan, CERTIFICATES_EXPIRE_MMYY, ICC_SERIAL, static_data)
+        return icc_certificate(self.issuer, self.card, pan, expiry_mmyy, ICC_SERIAL, static_data)
 
     def ca_key(self, rid: bytes = UNIONPAY_RID) -> CaKey:
         """The public key a terminal needs to believe the lab's cards of this RID, marked as a test key."""
