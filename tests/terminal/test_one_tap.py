@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
@@ -25,6 +26,8 @@ from taptill.card.transaction import (
     WELCOME,
     Act,
     AskSale,
+    AwaitCard,
+    Field,
     FieldOff,
     FieldOn,
     Result,
@@ -159,7 +162,9 @@ def test_a_scheme_without_a_kernel_is_named(chip: VirtualPn532, scheme: Scheme) 
 
 
 def test_who_waits_in_vain_is_told_so(chip: VirtualPn532) -> None:
+    began = monotonic()
     assert read(chip, nothing, card_ms=300) == (None, [WELCOME, PRESENT_CARD])
+    assert monotonic() - began < 5
 
 
 class StandingClock:
@@ -198,6 +203,27 @@ def test_the_field_is_off_while_it_is_to_be_off(chip: VirtualPn532) -> None:
     results = driven(chip, acts, StandingClock(), lambda number: seen.append(chip.field_is_on))
     assert results[-2:] == [True, False]  # one pause of 1.3 s, one of none
     assert seen[2] is False
+
+
+def test_each_presentation_is_waited_for_anew(chip: VirtualPn532) -> None:
+    clock = StandingClock()
+
+    def pass_time(number: int) -> None:
+        clock.us = number * 60_000  # of 100 ms each
+
+    acts: list[Act] = [FieldOn(), AwaitCard(), AwaitCard(), AskSale(Presentation(b"", "A")), AwaitCard(), AwaitCard()]
+    results = driven(chip, [*acts, AwaitCard(), AwaitCard()], clock, pass_time)
+    found = [result for result in results if isinstance(result, Field)]
+    assert found == [Field.EMPTY, Field.EMPTY, Field.EMPTY, Field.EMPTY, Field.GIVEN_UP, Field.GIVEN_UP]
+
+
+def test_a_fault_leaves_no_field_on(chip: VirtualPn532) -> None:
+    def fail(number: int) -> None:
+        assert number == 0, "a fault"
+
+    with pytest.raises(AssertionError, match="a fault"):
+        driven(chip, [FieldOn(), AwaitCard()], StandingClock(), fail)
+    assert not chip.field_is_on
 
 
 def test_a_torn_record_is_passed_on_as_long_as_it_lives(chip: VirtualPn532) -> None:
