@@ -61,7 +61,7 @@ def test_a_chip_left_at_any_rate_is_found_and_raised(chip: VirtualPn532, card: S
 
 @pytest.mark.parametrize("bears", [115200, 230400, 460800])
 def test_a_line_that_harms_bytes_runs_at_the_rate_it_bears(chip: VirtualPn532, card: ScriptedCard, bears: int) -> None:
-    chip.harm_above(bears, every=3)
+    chip.harm_above(bears, every=5)
     reader = make_reader(chip)
     reader.open()
     assert chip.baud == bears
@@ -80,7 +80,7 @@ def test_a_line_that_harms_bytes_runs_at_the_rate_it_bears(chip: VirtualPn532, c
 
 def test_a_chip_left_at_a_rate_the_line_does_not_bear_is_talked_down(chip: VirtualPn532) -> None:
     leave_at(chip, 921600)
-    chip.harm_above(230400, every=4)
+    chip.harm_above(230400, every=5)
     reader = make_reader(chip)
     reader.open()
     assert chip.baud == 230400
@@ -107,7 +107,7 @@ def test_a_line_that_turns_bad_is_opened_slower_the_next_time(chip: VirtualPn532
     reader.open()
     chip.present(card)
     reader.wait_for_card(1000)
-    chip.harm_above(460800, every=4)
+    chip.harm_above(460800, every=5)
     spoilt = 0
     while spoilt <= 4 * DAMAGED_RESPONSES_MAX:
         try:

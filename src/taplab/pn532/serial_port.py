@@ -179,8 +179,10 @@ class VirtualPn532:
                 os.write(master, self._over_the_line(sent))
 
     def _over_the_line(self, octets: bytes) -> bytes:
+        if not self._harm_every or self._chip.baud <= self._harmless_baud:
+            return octets
         self._bursts += 1
-        if not self._harm_every or self._chip.baud <= self._harmless_baud or self._bursts % self._harm_every:
+        if self._bursts % self._harm_every:
             return octets
         at = len(octets) // 2
         return octets[:at] + bytes([octets[at] ^ 0x10]) + octets[at + 1 :]

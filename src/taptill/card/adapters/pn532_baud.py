@@ -36,7 +36,7 @@ BAUD_SETTLE_S = 0.005  # an ACK at 230,400 baud takes 0.3 ms to leave
 LINE_TEST = bytes([0x00]) + bytes(index & 0xFF for index in range(261))  # Diagnose 00 echoes it in an extended frame
 LINE_TESTS = 3
 ROUNDS_TO_FIND = 3  # a line may harm the first question
-ATTEMPTS_TO_SLOW_DOWN = 8
+ATTEMPTS_TO_SLOW_DOWN = 10
 # A Raspberry Pi's mini UART takes its clock from the core and loses bytes above 115,200 (nfcpy leaves it there too).
 MINI_UART = "/dev/ttyS0"
 BOARD_FILE = Path("/proc/device-tree/model")
@@ -57,26 +57,25 @@ def slower_baud(baud: int) -> int:
 
 
 def find_chip(line: serial.Serial, link: Pn532Link, where: str) -> None:
-    """Leaves `line` at the rate at which a chip answers. Raises ReaderLost."""
+    """Finds the chip and leaves it at 115,200. Raises BaudTooHigh, ReaderLost."""
     first_ack_timeout_ms = USB_FIRST_ACK_TIMEOUT_MS if "/dev/ttyUSB" in where else ACK_TIMEOUT_MS
     for ack_timeout_ms in (first_ack_timeout_ms, *[ACK_TIMEOUT_MS] * (ROUNDS_TO_FIND - 1)):
         for baud in (BAUD_AT_POWER_UP, *FASTER_BAUDS):
             if _set_line(line, baud) and _answers(link, ack_timeout_ms):
+                if baud != BAUD_AT_POWER_UP:
+                    _slow_down(line, link, where)
                 return
     raise ReaderLost("no PN532 answers at any baud rate", where=where, next_step="check wiring and the HSU switches")
 
 
 def agree_on_baud(line: serial.Serial, link: Pn532Link, where: str, baud_max: int) -> int:
-    """The highest rate up to `baud_max` that this line bears. Raises BaudTooHigh, ReaderLost."""
+    """From 115,200 to the highest rate up to `baud_max` that this line bears. Raises BaudTooHigh, ReaderLost."""
     for baud in (baud for baud in FASTER_BAUDS if baud <= min(baud_max, _line_baud_max(line))):
-        if baud != line.baudrate:
-            if not _can_be_set(line, baud):
-                continue
-            _change(line, link, baud)
+        if not _can_be_set(line, baud):
+            continue
+        _change(line, link, baud)
         if _holds(link):
             return baud
-        _slow_down(line, link, where)
-    if line.baudrate != BAUD_AT_POWER_UP:
         _slow_down(line, link, where)
     return BAUD_AT_POWER_UP
 
