@@ -205,9 +205,9 @@ def _read(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from taptill.card.transcript import replay
-    from taptill.terminal.wiring import trusted_ca_keys
+    from taptill.terminal.wiring import replay_ca_keys
 
-    report = replay(_json_file(options.file), options.case, trusted_ca_keys(options.ca_keys)).as_json()
+    report = replay(_json_file(options.file), options.case, replay_ca_keys(options.ca_keys)).as_json()
     if options.json:
         _print_json(report)
         return 0

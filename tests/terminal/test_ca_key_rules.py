@@ -17,7 +17,7 @@ from taptill.errors import ConfigError
 from taptill.receipt.compose import compose
 from taptill.receipt.facts import Language
 from taptill.receipt.text import render_text
-from taptill.terminal.wiring import product_ca_keys, trusted_ca_keys
+from taptill.terminal.wiring import product_ca_keys, replay_ca_keys, trusted_ca_keys
 
 TEST_FILE = Path(str(resources.files("taptill.card") / "ca_keys_test.toml"))
 UNIONPAY = bytes.fromhex("A000000333")
@@ -96,3 +96,13 @@ def test_a_slip_of_a_tap_that_rested_on_a_test_key_says_so(
         slip = render_text(compose(shop.printed[-1].facts, Language(language)), 200)
         assert (notice in slip) is test_key
     shop.power_cut()
+
+
+def test_a_replay_knows_keys_of_old_recordings_that_no_terminal_trusts() -> None:
+    retired = (bytes.fromhex("A000000003"), 0x01)  # Visa's live key of 1024 bit, gone since 2009
+    assert replay_ca_keys([]).find(*retired) is not None
+    assert trusted_ca_keys([]).find(*retired) is None
+
+
+def test_what_a_replay_knows_takes_nothing_from_what_a_terminal_trusts() -> None:
+    assert set(product_ca_keys()) <= set(replay_ca_keys([]))

@@ -81,12 +81,22 @@ def open_reader(url: str, clock: SystemClock) -> Any:
 
 def product_ca_keys() -> tuple[CaKey, ...]:
     """The published keys that ship with the terminal, test keys among them."""
-    folder = files("taptill.card")
-    return tuple(
-        key
-        for name in ("ca_keys_test.toml", "ca_keys_live.toml")
-        for key in parse_ca_keys((folder / name).read_text(encoding="utf-8"), where=name)
-    )
+    return (*_shipped_ca_keys("ca_keys_test.toml"), *_shipped_ca_keys("ca_keys_live.toml"))
+
+
+def replay_ca_keys(paths: Sequence[Path]) -> CaKeyStore:
+    """What a transcript is judged by: the product's keys, those of old recordings, and the files named. Raises what
+    `trusted_ca_keys` says."""
+    published = (*product_ca_keys(), *_shipped_ca_keys("ca_keys_recorded.toml"))
+    return trusted_store(published, _ca_key_files(paths), live=False)
+
+
+def _shipped_ca_keys(name: str) -> tuple[CaKey, ...]:
+    return parse_ca_keys((files("taptill.card") / name).read_text(encoding="utf-8"), where=name)
+
+
+def _ca_key_files(paths: Sequence[Path]) -> list[CaKeyFile]:
+    return [CaKeyFile(str(path), read_ca_keys(_text(path, "ca_keys"), where=str(path))) for path in paths]
 
 
 def trusted_ca_keys(
@@ -94,7 +104,7 @@ def trusted_ca_keys(
 ) -> CaKeyStore:
     """What ships with the terminal (unless `with_product` is False), and the files named. Raises ConfigError for a file
     that cannot be read or a test key on a live terminal, CaKeyRefused, RevocationRefused."""
-    key_files = [CaKeyFile(str(path), read_ca_keys(_text(path, "ca_keys"), where=str(path))) for path in paths]
+    key_files = _ca_key_files(paths)
     texts = ((path, _text(path, "revoked_certificates")) for path in revocations)
     revoked = RevocationList.of(entry for path, text in texts for entry in parse_revocations(text, where=str(path)))
     return trusted_store(product_ca_keys(), key_files, live, revoked, with_product)

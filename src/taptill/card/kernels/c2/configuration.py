@@ -55,7 +55,8 @@ DEFAULTS: Mapping[int, bytes] = MappingProxyType(
         tags.MESSAGE_HOLD_TIME: bytes.fromhex("000013"),
         tags.HOLD_TIME: b"\x0d",
         tags.PHONE_MESSAGES: bytes.fromhex(
-            "0000010000012000 0008000008002000 0004000004002000 0001000001002000 0002000002002000 0000000000000700"
+            "000001 000001 2000 000800 000800 2000 000400 000400 2000"
+            "000100 000100 2000 000200 000200 2000 000000 000000 0700"
         ),
         tags.RELAY_GRACE_MIN: bytes.fromhex("0014"),
         tags.RELAY_GRACE_MAX: bytes.fromhex("0032"),
