@@ -204,7 +204,7 @@ def _read(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from taptill.card.transcript import replay
+    from taptill.card.replay.replay import replay
     from taptill.terminal.wiring import replay_ca_keys
 
     report = replay(_json_file(options.file), options.case, replay_ca_keys(options.ca_keys)).as_json()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.card.visa_card import PAN, US_DEBIT, VISA, VisaCard, visa_keys
 
 from taptill.amount.money import Money
+from taptill.card.apdu import split_command
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import Cvm, MessageId, OdaMethod, OdaVerdict, OutcomeKind, Start
 from taptill.card.parameters import ProgrammeLimits
-from taptill.card.recording import split_command
 
 Tap = Callable[..., Any]
 V01 = "26004080"

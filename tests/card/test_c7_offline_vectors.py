@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from taptill.amount.money import Money
+from taptill.card.apdu import split_command
 from taptill.card.ca_keys import CaKeyStore, parse_ca_keys
 from taptill.card.dol import split_dol
 from taptill.card.outcome import Cvm, OdaMethod, OdaVerdict, OutcomeKind
-from taptill.card.recording import split_command
 from taptill.card.tlv import encode_tlv, find, flatten, parse_tlv
 
 Case = dict[str, Any]

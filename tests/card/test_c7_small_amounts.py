@@ -9,8 +9,8 @@ import pytest
 from tests.card.visa_card import VisaCard, visa_keys
 
 from taptill.amount.money import Money
+from taptill.card.apdu import split_command
 from taptill.card.outcome import Cvm, OutcomeKind
-from taptill.card.recording import split_command
 from taptill.card.tlv import encode_tlv
 
 Tap = Callable[..., Any]

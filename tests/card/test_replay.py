@@ -13,15 +13,15 @@ import pytest
 from tests.conformance import NotApplicable, vector_files
 
 from taptill.card.ca_keys import CaKey, CaKeyRefused, CaKeyStore, ca_key_checksum, parse_ca_keys
-from taptill.card.observation import observe
 from taptill.card.outcome import CryptogramType, OdaMethod, OdaVerdict
 from taptill.card.read_card import KERNELS
-from taptill.card.recorded_directory import kernel_of, recorded_applications
-from taptill.card.recorded_interface import Interface, recorded_interface
-from taptill.card.recording import Recording, TranscriptRefused, case_ids, load_recording
-from taptill.card.replay_report import ReplayReport
+from taptill.card.replay.directory import kernel_of, recorded_applications
+from taptill.card.replay.interface import Interface, recorded_interface
+from taptill.card.replay.observation import observe
+from taptill.card.replay.recording import Recording, TranscriptRefused, case_ids, load_recording
+from taptill.card.replay.replay import replay
+from taptill.card.replay.report import ReplayReport
 from taptill.card.tlv import MalformedTlv, find, parse_tlv
-from taptill.card.transcript import replay
 
 Case = dict[str, Any]
 OUTCOMES = {"approved", "declined", "online", "try again", "try another interface", "end application"}

@@ -10,15 +10,15 @@ import pytest
 from taplab.card import Scheme, load_card, packaged_cards
 from taptill.amount.money import Money
 from taptill.card.ca_keys import CaKeyStore
-from taptill.card.observation import observe
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import Presentation, RawResponse
 from taptill.card.reader_parameters import parse_reader_parameters
-from taptill.card.recording import load_recording
-from taptill.card.replay_report import OUTCOME_WORDS
-from taptill.card.transcript import replay
+from taptill.card.replay.observation import observe
+from taptill.card.replay.recording import load_recording
+from taptill.card.replay.replay import replay
+from taptill.card.replay.report import OUTCOME_WORDS
 from taptill.entropy import SystemEntropy
 
 ENTROPY = SystemEntropy()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taptill.card.ca_keys import CaKeyStore, parse_ca_keys
-from taptill.card.recording import case_ids, load_recording
-from taptill.card.transcript import replay
+from taptill.card.replay.recording import case_ids, load_recording
+from taptill.card.replay.replay import replay
 from taptill.errors import TapTillError
 
 Case = dict[str, Any]

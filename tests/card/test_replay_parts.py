@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from taptill.card.ca_keys import CaKeyStore
-from taptill.card.observation import observe
-from taptill.card.recorded_interface import Interface, recorded_interface
-from taptill.card.recorded_time import elapsed_us
-from taptill.card.recording import Exchange, RecordedCard, joined, load_recording
-from taptill.card.replay_report import ReplayReport
-from taptill.card.replay_terminal import recorded_terminal
+from taptill.card.replay.interface import Interface, recorded_interface
+from taptill.card.replay.observation import observe
+from taptill.card.replay.recorded_time import elapsed_us
+from taptill.card.replay.recording import Exchange, RecordedCard, joined, load_recording
+from taptill.card.replay.replay import replay
+from taptill.card.replay.report import ReplayReport
+from taptill.card.replay.terminal import recorded_terminal
 from taptill.card.tlv import encode_tlv
-from taptill.card.transcript import replay
 
 Case = dict[str, Any]
 

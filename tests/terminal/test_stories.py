@@ -474,7 +474,7 @@ def test_every_reason_the_card_stage_gives_has_words_for_people() -> None:
     sources = Path(taptill.card.__file__).parent.rglob("*.py")
     given = {word for path in sources for word in re.findall(ends, path.read_text("utf-8"))}
     assert "card-lost" in given
-    assert not given - REASONS.keys() - {"observed-only"}
+    assert not given - REASONS.keys() - {"observed-only", "judged-over-the-recorded-commands"}  # of replays
 
 
 def test_a_slip_speaks_the_language_the_card_prefers_and_else_the_shops(shop: Shop) -> None:

@@ -19,9 +19,9 @@ from taptill.card.adapters.pn532_frames import PAYLOAD_OCTETS_MAX, Frame, Framer
 from taptill.card.apdu_names import describe_apdu
 from taptill.card.dol import MalformedDol, dol_length, fill_dol, parse_dol, split_dol
 from taptill.card.read_card import drive, read_card
+from taptill.card.replay.replay import replay
 from taptill.card.tlv import MalformedTlv, encode_tlvs, parse_tlv
 from taptill.card.tlv_names import describe_tlv, render_tree
-from taptill.card.transcript import replay
 from taptill.errors import TapTillError
 from taptill.host.codec import MalformedMessage, decode_message, decode_private_data, unwrap
 

@@ -14,7 +14,12 @@ from random import Random
 from taplab.simulation.schedule import Fault, Kind, Point
 
 VISITS_A_DAY = 20
-CARDS = ("good_credit",) * 8 + ("offline_funds",) * 6 + ("slow", "low_limit", "blocked")
+CARDS = (
+    *("good_credit",) * 6,
+    *("offline_funds",) * 6,
+    *("visa_credit", "visa_offline", "mastercard_credit", "mastercard_offline"),
+    *("slow", "low_limit", "blocked"),
+)
 AMOUNTS_MINOR = (100, 450, 1_250, 1_250, 2_599, 4_000, 9_900, 20_000)
 MS_A_MINUTE = 60_000
 SOON = 6

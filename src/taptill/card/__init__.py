@@ -2,5 +2,5 @@
 
 Reading order: reader (port), apdu, tlv, dol, parameters, outcome, preprocessing, selection, entry_point, kernels/,
 offline_authentication, ca_keys, read_card (the dialogue of one presentation), transaction (over as many as it takes),
-transcript (replay).
+replay/ (recorded taps).
 """

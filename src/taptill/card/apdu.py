@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from taptill.errors import TapTillError
 
 SW_OK = 0x9000
+HEADER_OCTETS = 4
 
 
 class MalformedApdu(TapTillError):
@@ -52,3 +53,17 @@ class ResponseApdu:
         if len(octets) < 2:
             raise MalformedApdu(f"{len(octets)} bytes hold no status word", where="card response")
         return cls(octets[:-2], int.from_bytes(octets[-2:], "big"), elapsed_us)
+
+
+def split_command(command: bytes) -> CommandApdu:
+    """Command octets taken apart (ISO/IEC 7816-4, 5.1, short form). Raises MalformedApdu."""
+    if len(command) < HEADER_OCTETS:
+        raise MalformedApdu(f"{len(command)} bytes hold no header", where="command")
+    cla, ins, p1, p2 = command[:HEADER_OCTETS]
+    body = command[HEADER_OCTETS:]
+    if len(body) <= 1:
+        return CommandApdu(cla, ins, p1, p2, b"", body[0] if body else None)
+    length = body[0]
+    if len(body) not in (length + 1, length + 2):
+        raise MalformedApdu(f"Lc says {length} bytes, {len(body) - 1} follow", where="command")
+    return CommandApdu(cla, ins, p1, p2, body[1 : length + 1], body[length + 1] if len(body) > length + 1 else None)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taptill.card.apdu import CommandApdu, ResponseApdu
-from taptill.card.recording import split_command
+from taptill.card.apdu import CommandApdu, ResponseApdu, split_command
 from taptill.card.tlv import MalformedTlv
 from taptill.card.tlv_names import TlvNode, describe_tlv, render_tree
 

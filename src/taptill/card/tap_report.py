@@ -6,7 +6,7 @@ Comes in: the `CardRead` of a tap. Goes out: plain data in the form `taptill rea
 from __future__ import annotations
 
 from taptill.card.outcome import CardRead
-from taptill.card.replay_report import OUTCOME_WORDS, shown_tags
+from taptill.card.replay.report import OUTCOME_WORDS, shown_tags
 from taptill.card.sensitive import mask_pan
 
 

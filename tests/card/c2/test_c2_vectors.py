@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from taptill.amount.money import Currency, Money
+from taptill.card.apdu import split_command
 from taptill.card.ca_keys import CaKeyStore, parse_ca_keys
 from taptill.card.dialogue import Selection
 from taptill.card.dol import split_dol
@@ -20,7 +21,7 @@ from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import prepare
 from taptill.card.read_card import drive
 from taptill.card.reader import RawResponse
-from taptill.card.recording import RecordedCard, load_recording, split_command
+from taptill.card.replay.recording import RecordedCard, load_recording
 from taptill.card.tlv import find, flatten, parse_tlv
 
 Case = dict[str, Any]

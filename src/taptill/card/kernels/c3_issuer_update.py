@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 
-from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu
+from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu, split_command
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.kernels.fast_tap import FastTap
 from taptill.card.kernels.qualifiers import CTQ_ISSUER_UPDATE, TTQ_ISSUER_UPDATE
 from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, declined
-from taptill.card.recording import split_command
 from taptill.card.tlv import Tlv, find, find_all, parse_tlv
 from taptill.card.tvr import (
     NO_TSI,

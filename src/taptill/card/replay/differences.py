@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from taptill.card.apdu import CommandApdu, MalformedApdu
+from taptill.card.apdu import CommandApdu, MalformedApdu, split_command
 from taptill.card.apdu_names import command_title
 from taptill.card.dol import MalformedDol, split_dol
-from taptill.card.observation import CDOL1, COMPUTE_CHECKSUM, GPO, PDOL, UDOL, Observed
-from taptill.card.recording import GENERATE_AC, Differing, RecordedCard, split_command
+from taptill.card.replay.observation import CDOL1, COMPUTE_CHECKSUM, GPO, PDOL, UDOL, Observed
+from taptill.card.replay.recording import GENERATE_AC, Differing, RecordedCard
 from taptill.card.sensitive import mask_pan
 from taptill.card.tlv import MalformedTlv, find, parse_tlv
 from taptill.card.tlv_names import shown_value

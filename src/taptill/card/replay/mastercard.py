@@ -8,7 +8,7 @@ verification it chose, the protocols it ran. The action codes then only confirm 
 from __future__ import annotations
 
 from taptill.card.bits import has_bit
-from taptill.card.observation import Observed
+from taptill.card.replay.observation import Observed
 from taptill.card.tvr import TVR_FLOOR_LIMIT_EXCEEDED
 
 # EMV Book 3, Annex C3 and 10.5; on the device itself by EMV Book C-2, CVM.3 and CVM.4.

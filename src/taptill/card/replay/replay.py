@@ -14,26 +14,26 @@ from dataclasses import dataclass, replace
 from taptill.card.bits import has_bit, without_bit
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.kernels.fast_tap import given_cryptogram
-from taptill.card.observation import Observed, observe
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination
 from taptill.card.payment_data import cryptogram_type, parse_track2
-from taptill.card.proofs import judge_proofs
 from taptill.card.read_card import KERNELS, drive, read_card
-from taptill.card.recorded_directory import (
+from taptill.card.replay.differences import command_differences, without_number
+from taptill.card.replay.directory import (
     RecordedApplication,
     kernel_of,
     recorded_applications,
     with_all_records,
     with_directory,
 )
-from taptill.card.recorded_interface import Interface, recorded_interface
-from taptill.card.recording import RecordedCard, Recording, case_ids, load_recording
-from taptill.card.replay_differences import command_differences, without_number
-from taptill.card.replay_expectations import missed_expectations
-from taptill.card.replay_mastercard import NO_CVM, NONE_PERFORMED, ON_DEVICE, ONLINE_PIN, SIGNATURE, verified_by
-from taptill.card.replay_report import OUTCOME_WORDS, ReplayReport, shown_tags
-from taptill.card.replay_terminal import RecordedTerminal, recorded_field_55, recorded_terminal
+from taptill.card.replay.expectations import missed_expectations
+from taptill.card.replay.interface import Interface, recorded_interface
+from taptill.card.replay.mastercard import NO_CVM, NONE_PERFORMED, ON_DEVICE, ONLINE_PIN, SIGNATURE, verified_by
+from taptill.card.replay.observation import Observed, observe
+from taptill.card.replay.proofs import judge_proofs
+from taptill.card.replay.recording import RecordedCard, Recording, case_ids, load_recording
+from taptill.card.replay.report import OUTCOME_WORDS, ReplayReport, shown_tags
+from taptill.card.replay.terminal import RecordedTerminal, recorded_field_55, recorded_terminal
 from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES
 from taptill.card.sensitive import mask_pan
 from taptill.card.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED, TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE

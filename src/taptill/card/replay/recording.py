@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from taptill.card.apdu import CommandApdu, MalformedApdu
+from taptill.card.apdu import HEADER_OCTETS, MalformedApdu, split_command
 from taptill.card.reader import Presentation, RawResponse
-from taptill.card.recorded_time import elapsed_us
+from taptill.card.replay.recorded_time import elapsed_us
 from taptill.errors import TapTillError
 
 NOT_FOUND_SW = "6A82"
 GENERATE_AC, GET_RESPONSE, SELECT = 0xAE, 0xC0, 0xA4
-_HEADER_OCTETS = 4
 _SW1_MORE_DATA = 0x61
 _NAMES_OF_A_CARD = ("name", "id", "case", "title")
 
@@ -204,7 +203,7 @@ def _same(command: bytes, recorded: bytes) -> bool:
 
 def _alike(command: bytes, recorded: bytes) -> bool:
     class_octets = 1 if command[1:2] == bytes([GET_RESPONSE]) else 0  # goes out in either class (EMV Book 1, 9.3.1.3)
-    if command[class_octets:_HEADER_OCTETS] != recorded[class_octets:_HEADER_OCTETS]:
+    if command[class_octets:HEADER_OCTETS] != recorded[class_octets:HEADER_OCTETS]:
         return False
     return command[1] != SELECT or _data(command) == _data(recorded)
 
@@ -214,27 +213,13 @@ def _also_a_cryptogram(command: bytes, recorded: bytes) -> bool:
     return command[:2] == recorded[:2] and command[1] == GENERATE_AC
 
 
-def split_command(command: bytes) -> CommandApdu:
-    """Command octets taken apart (ISO/IEC 7816-4, 5.1, short form). Raises MalformedApdu."""
-    if len(command) < _HEADER_OCTETS:
-        raise MalformedApdu(f"{len(command)} bytes hold no header", where="command")
-    cla, ins, p1, p2 = command[:_HEADER_OCTETS]
-    body = command[_HEADER_OCTETS:]
-    if len(body) <= 1:
-        return CommandApdu(cla, ins, p1, p2, b"", body[0] if body else None)
-    length = body[0]
-    if len(body) not in (length + 1, length + 2):
-        raise MalformedApdu(f"Lc says {length} bytes, {len(body) - 1} follow", where="command")
-    return CommandApdu(cla, ins, p1, p2, body[1 : length + 1], body[length + 1] if len(body) > length + 1 else None)
-
-
 def _said(command: bytes) -> bytes:
     """Header and data, without Le: writers of transcripts leave it out."""
-    return command[:_HEADER_OCTETS] + _data(command)
+    return command[:HEADER_OCTETS] + _data(command)
 
 
 def _data(command: bytes) -> bytes:
     try:
         return split_command(command).data
     except MalformedApdu:
-        return command[_HEADER_OCTETS:]
+        return command[HEADER_OCTETS:]

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.certificates import Refused
-from taptill.card.observation import Cryptogram, Observed
 from taptill.card.offline_authentication import (
     CombinedSignature,
     Evidence,
@@ -26,6 +25,7 @@ from taptill.card.offline_authentication import (
     static_data_of,
 )
 from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.replay.observation import Cryptogram, Observed
 from taptill.card.tlv import find
 
 PROOFS = ("issuer_cert", "icc_cert", "sda", "dda", "fdda_v00", "fdda_v01", "cda", "tdh")

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from taptill.card.apdu import SW_OK, MalformedApdu
+from taptill.card.apdu import SW_OK, MalformedApdu, split_command
 from taptill.card.ca_keys import RID_OCTETS
 from taptill.card.certificates import Refused
-from taptill.card.observation import Observed
-from taptill.card.recording import SELECT, Exchange, Recording, joined, split_command
 from taptill.card.records import parse_afl
+from taptill.card.replay.observation import Observed
+from taptill.card.replay.recording import SELECT, Exchange, Recording, joined
 from taptill.card.selection import (
     ADF_NAME_OCTETS,
     ANY_KERNEL,

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from taptill.card.apdu import MalformedApdu
+from taptill.card.apdu import MalformedApdu, split_command
 from taptill.card.bits import has_bit
 from taptill.card.dol import MalformedDol, parse_dol
-from taptill.card.observation import INTERNAL_AUTHENTICATE, PDOL, PSE, Observed, accepted
-from taptill.card.recording import SELECT, Exchange, split_command
+from taptill.card.replay.observation import INTERNAL_AUTHENTICATE, PDOL, PSE, Observed, accepted
+from taptill.card.replay.recording import SELECT, Exchange
 from taptill.card.selection import PPSE
 
 # VERIFY, EXTERNAL AUTHENTICATE, GET CHALLENGE and INTERNAL AUTHENTICATE: PIN, issuer and DDA of EMV Book 3 and 4.

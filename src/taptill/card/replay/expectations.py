@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from taptill.card.apdu import CommandApdu, MalformedApdu
+from taptill.card.apdu import CommandApdu, MalformedApdu, split_command
 from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
-from taptill.card.observation import CDOL1, CDOL2, GPO, PDOL, accepted, cryptogram_objects
 from taptill.card.payment_data import gpo_objects
-from taptill.card.proofs import PASSED, PROOFS
-from taptill.card.recording import GENERATE_AC, Exchange, Recording, split_command
+from taptill.card.replay.observation import CDOL1, CDOL2, GPO, PDOL, accepted, cryptogram_objects
+from taptill.card.replay.proofs import PASSED, PROOFS
+from taptill.card.replay.recording import GENERATE_AC, Exchange, Recording
 from taptill.card.tlv import MalformedTlv, Tlv, find, parse_tlv, walk
 from taptill.card.tlv_names import shown_value
 
