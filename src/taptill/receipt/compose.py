@@ -233,6 +233,11 @@ def _octets(hexadecimal: str) -> bytes:
     return bytes.fromhex(hexadecimal) if re.fullmatch(r"([0-9A-Fa-f]{2})*", hexadecimal) else b""
 
 
+def is_signed(facts: ReceiptFacts) -> bool:
+    """Whether the merchant's copy has a line to be signed on."""
+    return facts.cvm == "signature" and facts.state in SIGNED_STATES
+
+
 def _verification(facts: ReceiptFacts, language: Language) -> Iterator[Item]:
     """The cardholder verification; the signature line stands on the copy the merchant keeps."""
     if facts.state not in SIGNED_STATES:
@@ -241,7 +246,7 @@ def _verification(facts: ReceiptFacts, language: Language) -> Iterator[Item]:
         yield _centred(Label.NO_CVM.text(language))
     elif facts.cvm == "consumer device":
         yield _centred(Label.DEVICE_CVM.text(language))
-    elif facts.cvm == "signature" and facts.copy is Copy.MERCHANT:
+    elif is_signed(facts) and facts.copy is Copy.MERCHANT:
         yield Rule()
         yield Line(Label.SIGNATURE.text(language))
         yield Line("")

@@ -65,6 +65,7 @@ def receipt_facts(payment: Payment, config: TerminalConfig, profile: Profile, re
         reprint=reprint,
         unverified_by=payment.operator,
         status_url=identity.status_url.replace("{ref}", payment.payment_ref),
+        utc_offset_minutes=identity.utc_offset_minutes,
     )
 
 

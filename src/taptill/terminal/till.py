@@ -15,6 +15,8 @@ from taptill.host.link import ExchangeEnded, LateAnswer, LinkChanged
 from taptill.journal import entries as e
 from taptill.journal.port import Record
 from taptill.journal.projection import new_debt
+from taptill.receipt.compose import is_signed
+from taptill.receipt.facts import Copy, Language
 from taptill.terminal import arming, asking, disposing, linking, owing, recovering, storing, tapping
 from taptill.terminal.desk import Desk
 from taptill.terminal.effects import Answer, Append, Ask, Effect, Listen, Print, SetTimer, StopTimer, Tell
@@ -187,12 +189,20 @@ class Till:
                 assert isinstance(entry, e.ExchangeIntended)
                 return self._send(entry)
             case Follow.PRINT:
-                facts = receipt_facts(payment, desk.config, desk.profile, reprint=0)
-                return [Print(facts, language_of(payment, desk.config))]
+                return self._slips(payment)
             case Follow.QUERY:
                 return asking.begin_query(desk, payment.payment_ref)
             case Follow.FORWARD:
                 return owing.forward(desk)
+
+    def _slips(self, payment: Payment) -> list[Effect]:
+        """The customer's, and before it the shop's where the customer is here to sign it."""
+        config = self.desk.config
+        facts = receipt_facts(payment, config, self.desk.profile, reprint=0)
+        slips: list[Effect] = [Print(facts, language_of(payment, config))]
+        if is_signed(facts) and payment.payment_ref == self.desk.at_counter:
+            slips.insert(0, Print(replace(facts, copy=Copy.MERCHANT), Language(config.identity.language)))
+        return slips
 
     def _listen(self, payment_ref: str) -> list[Effect]:
         """No card before it is known whether the host can be asked, and in which batch (DESIGN 5.4)."""
