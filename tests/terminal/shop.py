@@ -318,8 +318,9 @@ class Shop:
         self.post(CancelRequested(self._tickets, payment_ref))
         return self.answers.get(self._tickets)
 
-    def hold_card(self, cards_in_field: int = 1) -> None:
-        self.post(CardSeen(READER, Presentation(b"\x08\x01\x02\x03", "A", cards_in_field=cards_in_field)))
+    def hold_card(self, cards_in_field: int = 1, takes_apdus: bool = True) -> None:
+        seen = Presentation(b"\x08\x01\x02\x03", "A", cards_in_field=cards_in_field, takes_apdus=takes_apdus)
+        self.post(CardSeen(READER, seen))
 
     def tap(self, card: CardRead) -> None:
         self.hold_card()

@@ -10,6 +10,7 @@ from time import monotonic
 import pytest
 
 from taplab.card import Card, CardAnswer, Scheme, load_card
+from taplab.pn532.held_cards import MemoryCard
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.amount.money import Money
 from taptill.card.adapters.pn532 import Pn532Reader
@@ -39,7 +40,7 @@ from taptill.entropy import SystemEntropy
 from taptill.host.profile import Texts
 from taptill.terminal.config import CardLimits
 from taptill.terminal.messages import MESSAGES, message_text
-from taptill.terminal.one_tap import OneTap, Patience, TapWanted, fresh_sale
+from taptill.terminal.one_tap import NO_PAYMENT_CARD, OneTap, Patience, TapWanted, fresh_sale
 from taptill.terminal.wiring import BUILD_UNIX_MS, combinations, trusted_ca_keys
 
 SELECT, GET_PROCESSING_OPTIONS = 0xA4, 0xA8
@@ -159,6 +160,21 @@ def test_a_scheme_without_a_kernel_is_named(chip: VirtualPn532, scheme: Scheme) 
     assert outcome is not None
     assert outcome.outcome.reason == "no-kernel: American Express"
     assert shown[-1].message is MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD
+
+
+def test_a_ticket_is_answered_by_asking_for_another_card(chip: VirtualPn532, scheme: Scheme) -> None:
+    ticket, card = MemoryCard(bytes.fromhex("04112233")), load_card("good_credit", scheme, SystemEntropy())
+    chip.present(ticket)
+
+    def come_with_a_card(ui: UiRequest) -> None:
+        if ui == NO_PAYMENT_CARD:
+            chip.remove(ticket)
+            threading.Timer(AWAY_S, chip.present, [card]).start()
+
+    outcome, shown = read(chip, come_with_a_card)
+    assert shown[:3] == [WELCOME, PRESENT_CARD, NO_PAYMENT_CARD]
+    assert outcome is not None
+    assert outcome.outcome.kind is OutcomeKind.ONLINE_REQUEST
 
 
 def test_who_waits_in_vain_is_told_so(chip: VirtualPn532) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from taptill.amount.money import Money
 from taptill.card.apdu import MalformedApdu
 from taptill.card.kernels.c2.relay_resistance import ATTEMPTS_MAX
-from taptill.card.outcome import CardRead, UiRequest
+from taptill.card.outcome import CardRead, MessageId, UiRequest, UiStatus
 from taptill.card.parameters import TapRequest
 from taptill.card.read_card import exchange
 from taptill.card.reader import CardLost, CardReader, Presentation
@@ -39,6 +39,7 @@ from taptill.terminal.torn_log import TornLog
 
 POLL_MS = 200
 UNPREDICTABLE_NUMBER_OCTETS = 4
+NO_PAYMENT_CARD = UiRequest(MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
 REMOVAL_MS_MAX = 10_000  # nobody is waited for longer, whatever the card's outcome says
 
 _THIS_SALE = "the only one"
@@ -162,6 +163,9 @@ class OneTap:
             self._crowded = self._crowded and not self._reader.wait_for_removal(0)
             return Field.COLLISION if self._crowded else Field.EMPTY
         self._crowded = found.cards_in_field > 1
+        if not self._crowded and not found.takes_apdus:
+            self._show(NO_PAYMENT_CARD)
+            return Field.EMPTY
         return found
 
     def _fresh_sale(self, before: CardRead | None) -> TapRequest:

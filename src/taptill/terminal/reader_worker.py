@@ -112,7 +112,7 @@ class ReaderWorker:
                 continue
             self._answer_late_decisions()
             self._post(CardSeen(self.url, presentation))
-            if presentation.cards_in_field == 1:
+            if presentation.cards_in_field == 1 and presentation.takes_apdus:
                 self._await_decision()
 
     def _answer_late_decisions(self) -> None:

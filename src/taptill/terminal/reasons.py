@@ -51,6 +51,7 @@ REASONS: dict[str, Reason] = {
     "connecting": _same("正在连接银行", "connecting to the bank", "请稍候再出示卡片", "wait a moment before the tap"),
     "card-read": _same("读卡成功，可移开卡片", "card read, it may be taken away", "请等待结果", "wait for the result"),
     "one-card-only": _same("检测到多张卡", "more than one card", "请只出示一张卡", "hold only one card to the reader"),
+    "not-a-payment-card": _same("这不是支付卡", "this is not a payment card", *_ANOTHER_WAY),
     "card-lost": _same("卡片移开过早", "the card left too early", *_TAP_AGAIN),
     "try again": _same("未读到卡片", "the card was not read", *_TAP_AGAIN),
     "reader-lost": _same("读卡器断开", "the reader went away", "请检查读卡器后重试", "check the reader and try again"),

@@ -57,6 +57,8 @@ def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
         return []  # nobody waits for a card, or the payment is just being cancelled
     if seen.presentation.cards_in_field > 1:
         return [Tell(payment.payment_ref, payment.state.value, "one-card-only")]
+    if not seen.presentation.takes_apdus:
+        return [Tell(payment.payment_ref, payment.state.value, "not-a-payment-card")]
     if desk.storage_fault:
         return [Tell(payment.payment_ref, payment.state.value, desk.storage_reason)]
     if desk.health() is HostHealth.CONNECTING:
