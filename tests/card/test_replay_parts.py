@@ -214,6 +214,48 @@ def test_proofs_that_are_named_but_not_there_are_missed() -> None:
     assert missed == ("cda: not in the recording",)
 
 
+def test_a_dump_shows_what_a_dynamic_signature_was_asked_over() -> None:
+    signing = {"c": "0088000004" + "7863AFC6" + "00", "r": "8001AA9000"}
+    dump = "  9F37 (unpredictable number): ABABABAB\n  9F37 (unpredictable number): 7863AFC6"
+    assert run([*VISA_ONLINE, signing], origin_expected_decode=dump).missed == ()
+    assert len(run(VISA_ONLINE, origin_expected_decode=dump).missed) == 1
+
+
+PAN = "4761739001010010"
+HIDING_PLACES = [
+    encode_tlv(0xDF01, bytes.fromhex(PAN)),
+    encode_tlv(0xDF01, PAN.encode()),
+    encode_tlv(0x9F7C, b"B" + PAN.encode() + b"^DOE/JOHN^"),
+    encode_tlv(0xDF20, encode_tlv(0x5A, bytes.fromhex(PAN))),
+]
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES, ids=["packed", "as text", "track 1", "a template that is none"])
+def test_a_card_number_is_hidden_in_the_issuer_s_own_objects(place: bytes) -> None:
+    name = encode_tlv(0x5F20, b"DOE/JOHN ")
+    response = bytes.fromhex(VISA_ONLINE[2]["r"])[2:-2] + place + name
+    told = json.dumps(run([*VISA_ONLINE[:2], options(GPO_VALUES, response)]).as_json())
+    assert "9F26" in told
+    for hidden in (PAN, PAN.encode().hex(), b"DOE/JOHN".hex().upper()):
+        assert hidden not in told
+
+
+def test_a_label_that_is_a_card_number_is_hidden() -> None:
+    fci = encode_tlv(0x84, VISA) + encode_tlv(0xA5, encode_tlv(0x50, PAN.encode()) + encode_tlv(0x9F38, PDOL))
+    selected = {"c": select(VISA), "r": answered(0x6F, fci)}
+    assert run([VISA_ONLINE[0], selected, VISA_ONLINE[2]]).label == "476173******0010"
+
+
+def test_the_number_of_another_application_and_of_track_1_is_hidden_too() -> None:
+    track_1 = encode_tlv(0x56, b"B5413330089601034^DOE/JOHN^")
+    record = {"c": "00B2010C00", "r": answered(0x70, track_1 + encode_tlv(0xDF01, b"5413330089601034"))}
+    unread = [application(MASTERCARD), record, *VISA_ONLINE]
+    sent = {"DF01": b"5413330089601034".hex(), "9F1E": "5413330089601034"}
+    told = json.dumps(run(unread, terminal=sent, outcome="5413330089601034").as_json())
+    assert "5413330089601034" not in told
+    assert b"5413330089601034".hex() not in told
+
+
 def test_nothing_that_is_told_names_the_card() -> None:
     leaky = [*VISA_ONLINE[:2], {"c": "80A800000A8308" + "4761739001010010" + "00", "r": VISA_ONLINE[2]["r"]}]
     field_55 = encode_tlv(0x5A, bytes.fromhex("4761739001010010")).hex()

@@ -13,7 +13,6 @@ from taptill.card.apdu_names import command_title
 from taptill.card.dol import MalformedDol, split_dol
 from taptill.card.replay.observation import CDOL1, COMPUTE_CHECKSUM, GPO, PDOL, UDOL, Observed
 from taptill.card.replay.recording import GENERATE_AC, Differing, RecordedCard
-from taptill.card.sensitive import mask_pan
 from taptill.card.tlv import MalformedTlv, find, parse_tlv
 from taptill.card.tlv_names import shown_value
 
@@ -31,11 +30,6 @@ def command_differences(card: RecordedCard, observed: Observed) -> Iterator[str]
             yield from _one(each, split_command(each.sent), split_command(each.recorded), observed)
         except MalformedApdu:
             yield f"command {each.place}: recorded as no command"
-
-
-def without_number(text: str, pan: str) -> str:
-    """The card number masked wherever it stands."""
-    return text.replace(pan, mask_pan(pan)) if pan else text
 
 
 def _one(each: Differing, sent: CommandApdu, recorded: CommandApdu, observed: Observed) -> Iterator[str]:

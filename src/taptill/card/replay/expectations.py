@@ -14,7 +14,20 @@ from taptill.card.apdu import CommandApdu, MalformedApdu, split_command
 from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
 from taptill.card.payment_data import gpo_objects
-from taptill.card.replay.observation import CDOL1, CDOL2, GPO, PDOL, accepted, cryptogram_objects
+from taptill.card.replay.observation import (
+    CDOL1,
+    CDOL2,
+    COMPUTE_CHECKSUM,
+    DDOL,
+    DEFAULT_DDOL,
+    DEFAULT_UDOL,
+    GPO,
+    INTERNAL_AUTHENTICATE,
+    PDOL,
+    UDOL,
+    accepted,
+    cryptogram_objects,
+)
 from taptill.card.replay.proofs import PASSED, PROOFS
 from taptill.card.replay.recording import GENERATE_AC, Exchange, Recording
 from taptill.card.tlv import MalformedTlv, Tlv, find, parse_tlv, walk
@@ -72,8 +85,8 @@ def _shown_as(value: bytes, start: str, end: str | None) -> bool:
 def _all_values(recording: Recording) -> dict[int, set[bytes]]:
     """Every value of every data object that either side said."""
     found: dict[int, set[bytes]] = {}
-    lists: dict[int, bytes] = {}
-    asking = {GPO: [PDOL], GENERATE_AC: [CDOL1, CDOL2]}
+    lists = {DDOL: DEFAULT_DDOL, UDOL: DEFAULT_UDOL}
+    asking = {GPO: [PDOL], GENERATE_AC: [CDOL1, CDOL2], INTERNAL_AUTHENTICATE: [DDOL], COMPUTE_CHECKSUM: [UDOL]}
     for exchange in accepted(recording.exchanges):
         try:
             command = split_command(exchange.command) if exchange.command else CommandApdu(0, 0, 0, 0)

@@ -40,7 +40,7 @@ def verified_by(observed: Observed) -> int | None:
 def mastercard_configuration(observed: Observed) -> dict[int, bytes]:
     """Raises nothing."""
     method = verified_by(observed)
-    told = observed.sent.get(0x9F33, b"")
+    told = _capabilities_told(observed)
     signs = _COMBINED_AUTHENTICATION if _asked_for(observed, _ASKED_FOR_CDA) else 0
     card_input, cvm_told, security = told if len(told) == 3 else (0, 0, signs)
     cvm = bytes([cvm_told or _CAPABILITY.get(method or 0, _ANY_CVM)])
@@ -55,6 +55,13 @@ def mastercard_configuration(observed: Observed) -> dict[int, bytes]:
         _FLOOR_LIMIT: _ABOVE_IT if has_bit(observed.sent.get(0x95, b""), TVR_FLOOR_LIMIT_EXCEEDED) else _NEVER,
         **_action_codes(observed),
     }
+
+
+def _capabilities_told(observed: Observed) -> bytes:
+    """9F33 as the cryptogram was asked with: before the amount is held against the CVM limit, its second octet is not
+    settled yet (EMV Book C-2, S456.32 and S456.33)."""
+    sent = [*(each.sent for each in observed.cryptograms[:1]), observed.sent]
+    return next((each[0x9F33] for each in sent if 0x9F33 in each), b"")
 
 
 def _kernel_configuration(observed: Observed) -> int:

@@ -23,7 +23,8 @@ from taptill.card.tlv import MalformedTlv, Tlv, find, flatten, parse_tlv
 PSE = b"1PAY.SYS.DDF01"
 GPO, READ_RECORD, INTERNAL_AUTHENTICATE, COMPUTE_CHECKSUM, RELAY_RESISTANCE = 0xA8, 0xB2, 0x88, 0x2A, 0xEA
 GET_DATA = 0xCA
-CDOL1, CDOL2, PDOL, UDOL = 0x8C, 0x8D, 0x9F38, 0x9F69
+CDOL1, CDOL2, DDOL, PDOL, UDOL = 0x8C, 0x8D, 0x9F49, 0x9F38, 0x9F69
+DEFAULT_DDOL = bytes.fromhex("9F3704")  # EMV Book 2, 6.5.1
 DEFAULT_UDOL = bytes.fromhex("9F6A04")  # EMV Book C-2, A.1.44
 
 _ENTROPY_OCTETS = 4

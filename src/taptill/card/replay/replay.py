@@ -18,7 +18,7 @@ from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict,
 from taptill.card.parameters import Combination
 from taptill.card.payment_data import cryptogram_type, parse_track2
 from taptill.card.read_card import KERNELS, drive, read_card
-from taptill.card.replay.differences import command_differences, without_number
+from taptill.card.replay.differences import command_differences
 from taptill.card.replay.directory import (
     RecordedApplication,
     kernel_of,
@@ -28,6 +28,7 @@ from taptill.card.replay.directory import (
 )
 from taptill.card.replay.expectations import missed_expectations
 from taptill.card.replay.interface import Interface, recorded_interface
+from taptill.card.replay.masking import masking
 from taptill.card.replay.mastercard import NO_CVM, NONE_PERFORMED, ON_DEVICE, ONLINE_PIN, SIGNATURE, verified_by
 from taptill.card.replay.observation import Observed, observe
 from taptill.card.replay.proofs import judge_proofs
@@ -177,8 +178,15 @@ def _only_observed(told: _Replayed) -> ReplayReport:
 def _with_missed(report: ReplayReport, told: _Replayed, tags: Mapping[int, bytes]) -> ReplayReport:
     field_55 = recorded_field_55(told.recording.document)
     missed = missed_expectations(told.recording, report.outcome, tags, told.proofs, field_55)
-    masked = [tuple(without_number(each, told.pan) for each in texts) for texts in (report.differing, missed)]
-    return replace(report, differing=masked[0], missed=masked[1])
+    masked = masking(told.recording.exchanges)
+    return replace(
+        report,
+        aid=masked(report.aid),
+        label=masked(report.label),
+        tags={tag: masked(value) for tag, value in report.tags.items()},
+        differing=tuple(map(masked, report.differing)),
+        missed=tuple(map(masked, missed)),
+    )
 
 
 def _pan_of(observed: Observed) -> str:
