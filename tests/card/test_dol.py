@@ -49,8 +49,17 @@ def _until_refused(dol: bytes) -> Iterator[DolEntry]:
         return
 
 
-def test_a_length_in_long_form_is_accepted() -> None:
+def test_a_length_is_one_octet_above_127_too() -> None:
+    """EMV Book 3, 5.4; a PDOL of the entry point's type approval asks for 251 octets so, and emv-utils reads it so."""
+    assert parse_dol(bytes.fromhex("6FFB")) == (DolEntry(0x6F, 251),)
+    assert parse_dol(bytes.fromhex("9F7C809F3704")) == (DolEntry(0x9F7C, 128), DolEntry(0x9F37, 4))
+    assert parse_dol(bytes.fromhex("9F7C819F3704")) == (DolEntry(0x9F7C, 129), DolEntry(0x9F37, 4))
+    assert len(get_processing_options(fill_dol(bytes.fromhex("6FFB"), {})).encode()) == 6 + 3 + 251
+
+
+def test_a_length_in_long_form_is_accepted_where_one_octet_makes_no_sense() -> None:
     assert parse_dol(bytes.fromhex("9F7C8114")) == (DolEntry(0x9F7C, 20),)
+    assert parse_dol(bytes.fromhex("9F37049F7C81809A03"))[1:] == (DolEntry(0x9F7C, 128), DolEntry(0x9A, 3))
 
 
 def test_a_long_list_is_answered_in_a_template_of_long_length() -> None:
@@ -63,7 +72,7 @@ def test_a_long_list_is_answered_in_a_template_of_long_length() -> None:
 def test_as_much_as_a_command_carries_may_be_asked_for() -> None:
     assert len(get_processing_options(fill_dol(bytes.fromhex("9F7C81FC"), {})).encode()) == 261
     with pytest.raises(MalformedDol, match="253 bytes"):
-        fill_dol(bytes.fromhex("9F7C81FD"), {})
+        fill_dol(bytes.fromhex("9F7CFD"), {})
 
 
 def test_unknown_tags_and_templates_are_filled_with_zeros() -> None:
@@ -72,7 +81,7 @@ def test_unknown_tags_and_templates_are_filled_with_zeros() -> None:
 
 def test_a_list_that_asks_for_more_than_a_command_can_carry_is_refused() -> None:
     with pytest.raises(MalformedDol, match="at most"):
-        fill_dol(bytes.fromhex("9F0284FFFFFFFF"), {})
+        fill_dol(bytes.fromhex("9F02FF9F03FF"), {})
 
 
 def test_a_filled_list_is_taken_apart_again() -> None:

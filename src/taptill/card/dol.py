@@ -1,7 +1,8 @@
 """Data object lists: what the card asks for, and the answer without tags (EMV Book 3, 5.4).
 
 Comes in: a DOL and the sources that know values. Goes out: the concatenated values in exactly the lengths asked for.
-Strategy: the first source that knows a tag wins; unknown tags, and templates, are filled with zeros.
+Strategy: the first source that knows a tag wins; unknown tags, and templates, are filled with zeros. A length is one
+octet, so FB asks for 251; a list that makes no sense so is read once more with 81 as the long form some cards write.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from taptill.card.data_elements import Format, format_of
-from taptill.card.tlv import MalformedTlv, is_constructed, read_length, read_tag
+from taptill.card.tlv import MalformedTlv, is_constructed, read_tag
 from taptill.errors import TapTillError
 
 FILLED_OCTETS_MAX = 252  # what a short GPO carries in its template 83; no command carries much more
+_LONG_FORM = 0x81
 
 
 class MalformedDol(TapTillError):
@@ -32,14 +34,29 @@ class DolEntry:
 
 def iterate_dol(dol: bytes, where: str = "DOL") -> Iterator[DolEntry]:
     """The entries in order. Raises MalformedDol at the first bad one, after the good ones."""
+    yield from _entries(dol, where, long_form=_LONG_FORM in dol and not _fits(dol, False) and _fits(dol, True))
+
+
+def _entries(dol: bytes, where: str, long_form: bool) -> Iterator[DolEntry]:
     at = 0
     while at < len(dol):
         try:
             tag, at = read_tag(dol, at, len(dol), where)
-            length, at = read_length(dol, at, len(dol), where, tag)
         except MalformedTlv as cut:
             raise MalformedDol(cut.what, where=where) from cut
-        yield DolEntry(tag, length)
+        at += long_form and dol[at : at + 1] == bytes([_LONG_FORM])
+        if at >= len(dol):
+            raise MalformedDol(f"tag {tag:X} has no length at offset {at}", where=where)
+        yield DolEntry(tag, dol[at])
+        at += 1
+
+
+def _fits(dol: bytes, long_form: bool) -> bool:
+    """Whether this reading makes a list that a command can answer."""
+    try:
+        return dol_length(tuple(_entries(dol, "DOL", long_form))) <= FILLED_OCTETS_MAX
+    except MalformedDol:
+        return False
 
 
 def parse_dol(dol: bytes, where: str = "DOL") -> tuple[DolEntry, ...]:
