@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taptill.card.outcome import CardRead, CryptogramType, Oda, OdaVerdict, Outcome, OutcomeKind
+from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Oda, OdaMethod, OdaVerdict, Outcome, OutcomeKind
+from taptill.card.sensitive import SensitiveBytes
 from taptill.decision.decide import (
     ApproveOffline,
     Decision,
@@ -25,6 +26,7 @@ from taptill.decision.risk_budget import RiskBudget, RiskLimits, refuses_amount,
 
 NOW_MS = 1_800_000_000_000
 TOKEN = "5d1c"
+NUMBER = CardNumber(SensitiveBytes(b"6228000100001117"), SensitiveBytes(b""), None, "3112")
 LIMITS = RiskLimits(per_payment_minor=10_000, per_token_count=2, count=3, total_minor=25_000, age_ms=3_600_000)
 ROOM = RiskBudget(LIMITS)
 CLOSED = RiskBudget(RiskLimits())
@@ -42,7 +44,8 @@ def read(
     oda: OdaVerdict = OdaVerdict.NOT_PERFORMED,
     reason: str = "",
 ) -> CardRead:
-    return CardRead(Outcome(kind, reason=reason), cryptogram_type=cryptogram, oda=Oda(verdict=oda))
+    proof = Oda(OdaMethod.CDA, oda)
+    return CardRead(Outcome(kind, reason=reason), cryptogram_type=cryptogram, oda=proof, number=NUMBER)
 
 
 ASKS = read(OutcomeKind.ONLINE_REQUEST, CryptogramType.ARQC)
@@ -66,6 +69,9 @@ PROVES = read(OutcomeKind.APPROVED, CryptogramType.TC, OdaVerdict.PASSED)
         (PROVES, ONLINE, ROOM, ROOM, Decline("host-reachable")),
         (replace(PROVES, oda=Oda(verdict=OdaVerdict.FAILED)), OUTAGE, ROOM, ROOM, Decline("oda-not-passed")),
         (replace(PROVES, oda=Oda()), OUTAGE, ROOM, ROOM, Decline("oda-not-passed")),
+        (replace(PROVES, oda=Oda(OdaMethod.SDA, OdaVerdict.PASSED)), OUTAGE, ROOM, ROOM, Decline("oda-not-passed")),
+        (replace(PROVES, number=None), OUTAGE, ROOM, ROOM, TapAgain("card-data-malformed")),
+        (replace(ASKS, number=None), ONLINE, ROOM, ROOM, TapAgain("card-data-malformed")),
         (replace(PROVES, cryptogram_type=CryptogramType.AAC), OUTAGE, ROOM, ROOM, Decline("no-tc")),
         (read(OutcomeKind.DECLINED, CryptogramType.AAC, reason="expired"), ONLINE, ROOM, ROOM, Decline("expired")),
         (read(OutcomeKind.DECLINED, CryptogramType.AAC), ONLINE, ROOM, ROOM, Decline("card-declined")),

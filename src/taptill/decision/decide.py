@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
+from taptill.card.outcome import CardRead, CryptogramType, OdaMethod, OdaVerdict, OutcomeKind
 from taptill.decision.risk_budget import TIME_NOT_TRUSTED, RiskBudget, refuses_amount, refuses_token
 
 
@@ -70,6 +70,8 @@ Decision = GoOnline | ApproveOffline | Defer | Decline | TapAgain
 
 HOST_REFUSES = "host-refuses"
 
+_PROVES_THE_CARD = {OdaMethod.FDDA, OdaMethod.DDA, OdaMethod.CDA}  # what SDA proves, a copy of the card has as well
+
 _STAYS_ARMED = {
     OutcomeKind.TRY_AGAIN,
     OutcomeKind.SELECT_NEXT,
@@ -103,6 +105,8 @@ def judge(card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, t
     kind = card.outcome.kind
     if kind in _STAYS_ARMED:
         return TapAgain(card.outcome.reason or kind.value)
+    if card.number is None and kind is not OutcomeKind.DECLINED:
+        return TapAgain("card-data-malformed")
     if kind is OutcomeKind.ONLINE_REQUEST:
         return _judge_online_request(card, way, deferred, token)
     if kind is OutcomeKind.APPROVED:
@@ -128,7 +132,7 @@ def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token:
 def _judge_offline_approval(card: CardRead, way: Way, offline: RiskBudget, token: str) -> Decision:
     if card.cryptogram_type is not CryptogramType.TC:
         return Decline("no-tc")
-    if card.oda.verdict is not OdaVerdict.PASSED:
+    if card.oda.verdict is not OdaVerdict.PASSED or card.oda.method not in _PROVES_THE_CARD:
         return Decline("oda-not-passed")
     refusal = way.offline_refusal or refuses_token(offline, token)
     return Decline(refusal) if refusal else ApproveOffline()
