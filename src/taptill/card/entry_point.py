@@ -26,6 +26,7 @@ from taptill.card.selection import (
     DirectoryEntry,
     candidates,
     directory_entries,
+    is_application_of,
     select_command,
     with_legacy_kernel,
 )
@@ -175,11 +176,13 @@ def _final_selection(
     if fci is None:
         reason = f"application-refused-{response.sw:04X}" if response.sw != SW_OK else "application-malformed"
         return CardRead(select_next(reason), entry.adf_name, kernel.name, entry.label)
+    name = fci.get(0x84) or entry.adf_name
+    if not is_application_of(name, candidate.prepared.combination):
+        return CardRead(select_next("application-malformed"), entry.adf_name, kernel.name, entry.label)
     candidate = with_legacy_kernel(candidate, fci)
     if candidate.prepared.combination.kernel_id not in configuration.kernels:
         return no_kernel(entry, candidate.prepared.combination.kernel_id)
     label = fci.get(0x50, b"").decode("ascii", "replace").strip() or entry.label
-    name = fci.get(0x84) or entry.adf_name
     return Selection(name, candidate.prepared, fci, label, select_sw=response.sw, fci_octets=response.data)
 
 

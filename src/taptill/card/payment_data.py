@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from taptill.card.apdu import CommandApdu
 from taptill.card.certificates import Refused
+from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.outcome import CardNumber, CryptogramType
 from taptill.card.sensitive import SensitiveBytes
 from taptill.card.tlv import Tlv, encode_tlv, parse_tlv
@@ -19,6 +21,23 @@ FORMAT_1, FORMAT_2 = 0x80, 0x77
 _CRYPTOGRAMS = {0x00: CryptogramType.AAC, 0x40: CryptogramType.TC, 0x80: CryptogramType.ARQC}
 _CID_OF = {kind: bytes([code]) for code, kind in _CRYPTOGRAMS.items()}
 _PAN_DIGITS = range(8, 20)
+
+# EMV Book 3, Annex A: how long the data objects are that decide about money.
+_FIXED_OCTETS = {
+    1: (0x5F34, 0x8F, 0x9F27),
+    2: (0x82, 0x9F36, 0x9F6C),
+    3: (0x5F24, 0x5F25),
+    8: (0x9F26,),
+}
+_OCTETS: Mapping[int, range] = MappingProxyType(
+    {tag: range(length, length + 1) for length, tags in _FIXED_OCTETS.items() for tag in tags}
+    | {0x5A: range(1, 11), 0x57: range(1, 20), 0x9F10: range(1, 33)}
+)
+# The terminal's word, or the issuer's: nobody is told it on the word of a card (EMV Book 3, Annex A, source).
+_NEVER_THE_CARDS = frozenset({0x89, 0x8A, 0x91, 0x95, 0x9B, 0x9F02, 0x9F03, 0x9F34, 0x9F37, 0x9F5B, 0xDF31})
+# Anybody recovers the card number from what an issuer signed for its card (EMV Book 2, Tables 14 and 24).
+_HOLDS_THE_NUMBER = frozenset({0x9F46, 0x9F2D})
+_NOT_SHOWN = SENSITIVE_TAGS | _HOLDS_THE_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,20 @@ def gpo_objects(response: bytes) -> tuple[Tlv, ...] | Refused:
     return Refused("gpo-response-malformed")
 
 
+def wrong_form(data: Mapping[int, bytes]) -> Refused | None:
+    """Whether a data object that counts has another length than it can have. An empty one is as good as absent."""
+    wrong = any(data.get(tag) and len(data[tag]) not in octets for tag, octets in _OCTETS.items())
+    return Refused("card-data-malformed") if wrong else None
+
+
+def shown(terminal: Mapping[int, bytes], card: Mapping[int, bytes], aid: bytes) -> dict[int, bytes]:
+    """What the stages below are given of a tap: no card number, and nothing from the card that is not the card's to
+    say. The application is the one that was selected (84)."""
+    said = {tag: value for tag, value in card.items() if tag not in _NEVER_THE_CARDS}
+    said |= {**terminal, 0x84: aid}
+    return {tag: value for tag, value in said.items() if tag not in _NOT_SHOWN}
+
+
 def cryptogram_type(information: bytes | None) -> CryptogramType | None:
     """What 9F27 says (EMV Book 3, 6.5.5.4); None when it says nothing."""
     return _CRYPTOGRAMS.get(information[0] & 0xC0) if information else None
@@ -72,6 +105,8 @@ def parse_track2(value: bytes) -> Track2 | None:
 def card_number(data: Mapping[int, bytes]) -> CardNumber | Refused:
     """PAN and track 2 of the tap. 5A and 57, where both are there, have to name the same card."""
     track2 = parse_track2(data.get(0x57, b""))
+    if track2 is None and data.get(0x57):
+        return Refused("data-missing-57")
     pan = track2.pan if track2 else data.get(0x5A, b"").hex().upper().rstrip("F")
     if not pan.isdigit() or len(pan) not in _PAN_DIGITS:
         return Refused("data-missing-57")

@@ -118,6 +118,12 @@ def matches_entry(entry: DirectoryEntry, combination: Combination) -> bool:
     return (same or partial) and entry.kernel_id in (ANY_KERNEL, combination.kernel_id)
 
 
+def is_application_of(df_name: bytes, combination: Combination) -> bool:
+    """Whether the application that answered is one the reader asked for: its name picks the CA keys, so it is not the
+    card's to choose (EMV Book 1, 12.3.1 and 12.4)."""
+    return df_name.startswith(combination.aid) and len(df_name) in ADF_NAME_OCTETS
+
+
 def _entry(template: Tlv, order: int) -> DirectoryEntry | None:
     content = template.children
     name = find(content, 0x4F)

@@ -142,7 +142,7 @@ def test_both_formats_of_an_unsigned_answer_are_read(hold: Hold, format_1: bool)
         (MchipCard(answers={0x9F36: None}), "no-cryptogram"),
         (MchipCard(answers={0x9F27: "C0"}), "no-cryptogram"),
         (MchipCard(format_1=True), "card-gives-no-signature"),
-        (MchipCard(answers={0x82: "0000"}), "oda-failed"),
+        (MchipCard(answers={0x82: "0000"}), "data-twice-82"),
         (MchipCard(changes={0x8C: None}), "data-missing-8C"),
         (MchipCard(changes={0x5A: None}), "data-missing-5A"),
         (MchipCard(changes={0x5F24: None}), "data-missing-5F24"),

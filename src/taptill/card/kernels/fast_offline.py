@@ -81,7 +81,10 @@ def find_offline(tap: FastTap, pan: str, oda: Oda, cvm: Cvm | Refused) -> Findin
 
 
 def offline_outcome(tap: FastTap, found: Findings, cvm: Cvm | Refused) -> Outcome:
-    """The card says TC. EMV Book C-3, 5.5.1 (restrictions), 5.6.2 (authentication), 5.7.1 (cardholder), 5.9.1."""
+    """The card says TC. EMV Book C-3, 5.5.1 (restrictions), 5.6.2 (authentication), 5.7.1 (cardholder), 5.9.1. The way
+    chosen before the tap closes this one whatever the TTQ could say of it (DESIGN 5.10)."""
+    if not tap.request.offline_allowed:
+        return declined("card-approved-what-must-go-online")
     if has_bit(found.tvr, TVR_ON_EXCEPTION_FILE):
         return declined("exception-list")
     if has_bit(found.tvr, TVR_NOT_YET_EFFECTIVE):

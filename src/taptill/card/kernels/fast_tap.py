@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
 from taptill.card.certificates import Refused
-from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.dialogue import Selection
 from taptill.card.dol import fill_dol, parse_dol
 from taptill.card.kernels.qualifiers import CVM_RESULTS
@@ -27,6 +26,8 @@ from taptill.card.payment_data import (
     cryptogram_type,
     get_processing_options,
     gpo_objects,
+    shown,
+    wrong_form,
 )
 from taptill.card.preprocessing import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY
 from taptill.card.records import Records, collect, read_records
@@ -38,7 +39,8 @@ _GPO_OUTCOMES = {
     0x6986: see_phone("card-wants-its-owner"),
 }
 _CVR_CRYPTOGRAMS = {0x00: CryptogramType.AAC, 0x10: CryptogramType.TC, 0x20: CryptogramType.ARQC}
-_CVR_OCTET = 4  # 9F10: length, key index, cryptogram version, CVR length, then the CVR's second octet
+_CVR_LENGTH, _CVR_OCTET = 3, 4  # 9F10: length, key index, cryptogram version, CVR length, the CVR's second octet
+_CVR_OCTETS = 3
 _FROM_FCI = (0x50, 0x9F12, 0x9F11, 0x5F2D)
 _NEEDED = (0x82, 0x9F36, 0x9F26, 0x9F10)
 _BALANCE_OCTETS = 6
@@ -101,6 +103,9 @@ def exchange(
     together = records if isinstance(records, Refused) else collect(answered, records.tlvs)
     if isinstance(records, Refused) or isinstance(together, Refused):
         return end_application(_reason_of(records, together))
+    refused = wrong_form(together) or _contradiction(together)
+    if refused is not None:
+        return end_application(refused.reason)
     kind = given_cryptogram(together)
     if kind is None or any(not together.get(tag) for tag in _NEEDED):
         return _no_fast_card(together, sent)
@@ -112,10 +117,22 @@ def given_cryptogram(data: Mapping[int, bytes]) -> CryptogramType | None:
     leave 9F27 out as well); None when neither tells."""
     if data.get(0x9F27):
         return cryptogram_type(data[0x9F27])
-    application_data = data.get(0x9F10, b"")
-    if len(application_data) <= _CVR_OCTET:
+    return _by_results(data.get(0x9F10, b""))
+
+
+def _by_results(application_data: bytes) -> CryptogramType | None:
+    """What the CVR says; None for another format of 9F10 than the one with a CVR of three octets."""
+    if len(application_data) <= _CVR_OCTET or application_data[_CVR_LENGTH] != _CVR_OCTETS:
         return None
     return _CVR_CRYPTOGRAMS.get(application_data[_CVR_OCTET] & 0x30)
+
+
+def _contradiction(data: Mapping[int, bytes]) -> Refused | None:
+    """An approval that 9F27 claims and the CVR does not know. 9F27 stands outside signature and cryptogram, the CVR in
+    the cryptogram at least."""
+    by_results = _by_results(data.get(0x9F10, b""))
+    claimed = cryptogram_type(data.get(0x9F27)) is CryptogramType.TC
+    return Refused("card-data-malformed") if claimed and by_results not in (None, CryptogramType.TC) else None
 
 
 def _no_fast_card(card: Mapping[int, bytes], sent: Mapping[int, bytes]) -> Outcome:
@@ -138,18 +155,17 @@ def ended(kernel: str, selection: Selection, outcome: Outcome) -> CardRead:
 def judged(tap: FastTap, outcome: Outcome, cvm: Cvm | Refused = Cvm.NONE) -> CardRead:
     """The tap for the stages below. 95 stays what the card was told, because its cryptogram covers that value; the
     terminal's own findings go into `tvr`."""
-    shown = {tag: value for tag, value in tap.data.items() if tag not in SENSITIVE_TAGS}
-    shown.setdefault(0x84, tap.selection.aid)
-    shown.setdefault(0x9F27, cryptogram_information(tap.kind))
+    data = shown(tap.sent, tap.data, tap.selection.aid)
+    data.setdefault(0x9F27, cryptogram_information(tap.kind))
     for tag in _FROM_FCI:
         if tag in tap.selection.fci:
-            shown.setdefault(tag, tap.selection.fci[tag])
-    shown[0x9F34] = CVM_RESULTS[Cvm.NONE if isinstance(cvm, Refused) else cvm]
+            data.setdefault(tag, tap.selection.fci[tag])
+    data[0x9F34] = CVM_RESULTS[Cvm.NONE if isinstance(cvm, Refused) else cvm]
     number = tap.number
     read = ended(tap.kernel, tap.selection, with_balance(outcome, tap))
     return replace(
         read,
-        data=shown,
+        data=data,
         cryptogram_type=tap.kind,
         number=None if isinstance(number, Refused) else number,
     )

@@ -35,9 +35,9 @@ def read_data(here: Transaction, mode: Mode) -> State:
     if isinstance(records, Refused):
         return end_application(records.reason)
     found = collect(here.options, records.tlvs)
-    if isinstance(found, Refused):
-        return end_application(found.reason)
-    here.card.update(found)
+    refused = found if isinstance(found, Refused) else here.learn(found)
+    if refused is not None:
+        return end_application(refused.reason)
     here.authenticated = records.authenticated
     here.exchange.tell(here.card)
     return None

@@ -136,6 +136,7 @@ class Configuration:
 
 def _named(combination: Combination) -> dict[int, bytes]:
     floor, most, cvm = combination.floor_limit_minor, combination.transaction_limit_minor, combination.cvm_limit_minor
+    floor = combination.terminal_floor_limit_minor if floor is None else floor  # as EMV Book B, 3.1.1.7
     limits = zip(_LIMITS, (floor, most, most, cvm), strict=True)
     named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits if limit is not None}
     if combination.application_version:

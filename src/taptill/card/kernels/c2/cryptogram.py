@@ -8,6 +8,7 @@ ever taken for this one's (DESIGN 5.12). Whoever keeps the records learns from t
 from __future__ import annotations
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
+from taptill.card.bits import has_bit
 from taptill.card.certificates import Refused
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.transaction import State, Transaction
@@ -18,6 +19,7 @@ from taptill.card.reader import CardLost
 from taptill.card.records import collect
 from taptill.card.tlv import Tlv, parse_tlv
 from taptill.card.torn import TornRecord, torn_card
+from taptill.card.tvr import TVR_ON_EXCEPTION_FILE
 
 _SAME_SALE = (0x9F02, 0x9F03, 0x5F2A, 0x9C, 0x9F1A)
 _FORMAT_1_OCTETS = range(11, 44)  # EMV Book C-2, 5.4: CID, ATC, AC and up to 32 of issuer application data
@@ -76,7 +78,10 @@ def _is_this_sale(here: Transaction, torn: TornRecord) -> bool:
 def _take_up(here: Transaction, torn: TornRecord) -> None:
     """S10.10 and S10.11: the transaction goes on as what it was when the card left."""
     here.terminal.update(torn.terminal)
+    listed = has_bit(here.tvr, TVR_ON_EXCEPTION_FILE)
     here.tvr = here.terminal[0x95]
+    if listed:  # since then; 95 stays what the cryptogram covers
+        here.find(TVR_ON_EXCEPTION_FILE)
     here.pdol_values, here.cdol_values = torn.pdol_values, torn.cdol_values
     here.reference_control = torn.reference_control
     here.relay_resistance = torn.relay_resistance
@@ -113,8 +118,10 @@ def _take_answer(here: Transaction, response: ResponseApdu) -> Outcome | None:
         return end_application("no-cryptogram")
     if kind not in _ALLOWED[here.requested]:
         return end_application("cryptogram-not-asked-for")
+    refused = here.learn(found)
+    if refused is not None:
+        return end_application(refused.reason)
     here.answer, here.kind, here.answered = answer, kind, True
-    here.card.update(found)
     return None
 
 

@@ -3,7 +3,8 @@
 Comes in: the transaction with the card's data. Goes out: None, with TVR, CVM results and requested cryptogram set, or
 the outcome that ends the tap.
 Strategy: the book's order. Beyond it this terminal only tightens: nothing offline where the way chosen before the tap
-forbids it (DESIGN 5.10) or the card is listed, and no sale above the CVM limit without a way to verify (DESIGN 5.11).
+forbids it (DESIGN 5.10), the card is listed or CDA could not prove it, and no sale above the CVM limit without a way to
+verify (DESIGN 5.11).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from taptill.card.bits import has_bit
 from taptill.card.ca_keys import RID_OCTETS
 from taptill.card.certificates import Refused
 from taptill.card.cvm_list import verify_cardholder
+from taptill.card.dol import parse_dol
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.balance import read_balance
 from taptill.card.kernels.c2.transaction import AIP_COMBINED_AUTHENTICATION, State, Transaction
@@ -22,6 +24,7 @@ from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import end_application, select_next
 from taptill.card.restrictions import processing_restrictions
 from taptill.card.risk_management import Findings, check_exceptions
+from taptill.card.tlv import find, parse_tlv
 from taptill.card.tvr import (
     TVR_CDA_FAILED,
     TVR_CVM_FAILED,
@@ -37,6 +40,7 @@ _MANDATORY = (0x5F24, 0x5A, 0x8C)  # S456.16
 _FOR_COMBINED = (0x8F, 0x90, 0x9F32, 0x9F46, 0x9F47)  # S456.25
 _CDA_ON_DECLINE_TOO = (1, 0x01)  # 9F5D
 _CODE_OCTETS = 5
+_SIGNED_FOR = {0x9F02: 6, 0x5F2A: 2, 0x9F37: 4}
 
 
 def decide(here: Transaction) -> State:
@@ -108,9 +112,20 @@ def analyse(here: Transaction) -> CryptogramType:
     values = here.configuration.values
     terminal = ActionCodes(values[tags.TAC_DENIAL], values[tags.TAC_ONLINE], values[tags.TAC_DEFAULT])
     reach = reach_of(here.terminal[0x9F35][0], online_possible=True)
-    if not here.request.offline_allowed or has_bit(here.tvr, TVR_ON_EXCEPTION_FILE):
+    provable = here.combined and not has_bit(here.tvr, TVR_CDA_FAILED) and signs_for_the_sale(here)
+    if not here.request.offline_allowed or has_bit(here.tvr, TVR_ON_EXCEPTION_FILE) or not provable:
         reach = Reach.ONLINE_ONLY
     return requested_cryptogram(here.tvr, issuer_action_codes(here.card), terminal, reach)
+
+
+def signs_for_the_sale(here: Transaction) -> bool:
+    """Whether a signature over the values of CDOL1 is one over this amount: the card's issuer has to stand for the list
+    itself, else somebody between could have the card read one amount where the terminal wrote another."""
+    said = (tlv for record in here.authenticated for tlv in parse_tlv(record.octets, "record"))
+    if find(said, 0x8C) is None:
+        return False
+    asked = {entry.tag: entry.length for entry in parse_dol(here.card[0x8C], "CDOL1")}
+    return all(asked.get(tag) == octets for tag, octets in _SIGNED_FOR.items())
 
 
 def issuer_action_codes(card: Mapping[int, bytes]) -> ActionCodes:

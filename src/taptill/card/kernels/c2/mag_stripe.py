@@ -65,9 +65,9 @@ def compute_checksum(here: Transaction) -> Generator[CommandApdu, ResponseApdu, 
     if len(templates) != 1 or templates[0].tag != FORMAT_2:
         return end_application("card-data-malformed")  # S13.13
     found = collect(templates[0].children)
-    if isinstance(found, Refused):
-        return end_application(found.reason)
-    here.card.update(found)
+    refused = found if isinstance(found, Refused) else here.learn(found)
+    if refused is not None:
+        return end_application(refused.reason)
     return _conclude(here)
 
 

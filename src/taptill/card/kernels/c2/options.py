@@ -34,7 +34,9 @@ def choose_mode(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Mode 
     if len(found.get(0x82, b"")) != AIP_OCTETS or not found.get(0x94):
         return end_application("gpo-response-malformed")  # S3.14
     here.options = options
-    here.card.update(found)
+    refused = here.learn(found)
+    if refused is not None:
+        return end_application(refused.reason)
     if here.configuration.emv and has_bit(here.aip, AIP_EMV_MODE):
         return Mode.EMV
     return Mode.MAG_STRIPE if here.configuration.mag_stripe else end_application("magstripe-only")  # S3.18

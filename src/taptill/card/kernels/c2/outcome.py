@@ -30,6 +30,7 @@ from taptill.card.tvr import (
     TSI_ODA_PERFORMED,
     TVR_CDA_FAILED,
     TVR_CVM_FAILED,
+    TVR_ON_EXCEPTION_FILE,
     TVR_RELAY_PERFORMED,
 )
 
@@ -78,7 +79,7 @@ def _authenticate(here: Transaction) -> Outcome | None:
 
 def _without_signature(here: Transaction) -> Outcome | None:
     """S9_10.30 to S9_10.39."""
-    if not here.card.get(0x9F26):
+    if not any(tlv.tag == 0x9F26 and tlv.value for tlv in here.answer):
         return end_application("no-cryptogram")
     unasked = here.kind is CryptogramType.AAC and here.requested is not CryptogramType.AAC
     if here.combined and not unasked:
@@ -89,13 +90,18 @@ def _without_signature(here: Transaction) -> Outcome | None:
 
 
 def _of_cryptogram(here: Transaction) -> Outcome:
-    """S9_10.74 and S9_10.75. What had to go online is not taken from a card that says it need not."""
+    """S9_10.74 and S9_10.75. What had to go online is not taken from a card that says it need not, nor an approval that
+    nothing proves (DESIGN 5.10)."""
     if here.kind is CryptogramType.ARQC:
         return online_request(here.cvm)
     if here.kind is CryptogramType.AAC:
         return _declined(here)
     if not here.request.offline_allowed:
         return declined("card-approved-what-must-go-online", here.cvm)
+    if has_bit(here.tvr, TVR_ON_EXCEPTION_FILE):
+        return declined("exception-list", here.cvm)
+    if here.oda.verdict is not OdaVerdict.PASSED:
+        return declined("oda-failed", here.cvm)
     return with_balance(here, approved(here.cvm))
 
 

@@ -7,7 +7,7 @@ stay apart, so that no card can set a data object of the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -15,7 +15,6 @@ from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import Place, has_bit, with_bit
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.certificates import Refused
-from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.dialogue import Selection
 from taptill.card.dol import fill_dol
 from taptill.card.kernels.c2 import tags
@@ -23,8 +22,9 @@ from taptill.card.kernels.c2.configuration import HOLD_UNIT_MS, Configuration
 from taptill.card.kernels.c2.data_exchange import DataExchange, Exchanged
 from taptill.card.offline_authentication import AuthenticatedRecord
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome, OutcomeKind
+from taptill.card.outcomes import end_application
 from taptill.card.parameters import TapRequest
-from taptill.card.payment_data import card_number
+from taptill.card.payment_data import card_number, shown, wrong_form
 from taptill.card.terminal_data import terminal_data
 from taptill.card.tlv import Tlv
 from taptill.card.torn import TornRecord
@@ -44,7 +44,8 @@ AIP_RELAY_RESISTANCE = (1, 0x01)
 _KNOWS_FIELD_OFF = (1, 0x04)  # 9F5D
 COMBINED_REQUESTED = 0x10  # reference control parameter (DF8114): P1 of GENERATE AC
 _REQUESTED = {CryptogramType.AAC: 0x00, CryptogramType.TC: 0x40, CryptogramType.ARQC: 0x80}
-_HIDDEN = SENSITIVE_TAGS | {0x9F60, 0x9F61}  # the checksums of mag-stripe mode stand for the card, once
+_CHECKSUMS = frozenset({0x9F60, 0x9F61})  # of mag-stripe mode: they stand for the card, once
+_SELLS = frozenset({OutcomeKind.APPROVED, OutcomeKind.ONLINE_REQUEST})
 _METHOD = 0x3F  # without "apply the next rule"
 _CVMS = {0x01: Cvm.CONSUMER_DEVICE, 0x02: Cvm.ONLINE_PIN, 0x1E: Cvm.SIGNATURE}
 
@@ -144,18 +145,28 @@ class Transaction:
     def number(self) -> CardNumber | Refused:
         return card_number(self.card)
 
+    def learn(self, said: Mapping[int, bytes]) -> Refused | None:
+        """Takes over what the card said now, unless it contradicts what it said before: a data object comes once (EMV
+        Book C-2, 4.7), and no later answer may change the number, the keys or the lists the earlier ones gave."""
+        twice = next((tag for tag, value in said.items() if self.card.get(tag, value) != value), None)
+        if twice is not None:
+            return Refused(f"data-twice-{twice:X}")
+        self.card.update(said)
+        return wrong_form(said)
+
     def read(self, outcome: Outcome) -> CardRead:
         """The tap for the stages below. 95 stays what the cryptogram covers; later findings are in `tvr`."""
         number = self.number() if self.answered else None
-        said = {**self.card, **self.terminal} if self.answered else {}
-        said.setdefault(0x84, self.selection.aid)
+        if isinstance(number, Refused) and outcome.kind in _SELLS:
+            outcome = end_application(number.reason)
+        said = shown(self.terminal, self.card, self.selection.aid) if self.answered else {0x84: self.selection.aid}
         return CardRead(
             self._with_field_off(outcome),
             self.selection.aid,
             NAME,
             self.selection.label,
             number=None if isinstance(number, Refused) else number,
-            data={tag: value for tag, value in said.items() if tag not in _HIDDEN},
+            data={tag: value for tag, value in said.items() if tag not in _CHECKSUMS},
             oda=self.oda,
             tvr=self.tvr,
             tsi=self.tsi,
