@@ -6,6 +6,7 @@ import queue
 import threading
 from dataclasses import replace
 
+import pytest
 from tests.card.c2.conftest import KERNEL_DATA, REQUEST
 from tests.card.c2.mchip_card import GENERATE, MASTERCARD, RECOVER, MchipCard, mastercard_keys
 
@@ -17,9 +18,10 @@ from taptill.card.torn import TornRecord
 from taptill.terminal.effects import RunKernel
 from taptill.terminal.events import CardDone, CardSeen, Event
 from taptill.terminal.reader_worker import ReaderWorker
-from taptill.terminal.torn_log import TornLog
+from taptill.terminal.torn_log import TornLog, TornSale
 
 WAIT_S = 10.0
+P1, P2 = TornSale("p1", False), TornSale("p2", False)
 
 
 def record(card: bytes, records_max: int = 2, lifetime_s: int = 300) -> TornRecord:
@@ -31,28 +33,37 @@ def torn(record: TornRecord) -> CardRead:
 
 
 def test_a_record_is_there_for_the_same_payment_until_its_lifetime_is_over() -> None:
-    log = TornLog().after("p1", torn(record(b"a")), 1_000)
-    assert log.records("p1", 300_999) == (record(b"a"),)
-    assert log.records("p1", 301_000) == ()
-    assert log.records("p2", 2_000) == ()
+    log = TornLog().after(P1, torn(record(b"a")), 1_000)
+    assert log.records(P1, 300_999) == (record(b"a"),)
+    assert log.records(P1, 301_000) == ()
+    assert log.records(P2, 2_000) == ()
 
 
 def test_a_newer_record_of_a_card_replaces_the_old_one_and_the_oldest_makes_room() -> None:
     log = TornLog()
     for card in (b"a", b"b", b"a", b"c"):
-        log = log.after("p1", torn(record(card)), 0)
-    assert log.records("p1", 0) == (record(b"a"), record(b"c"))
+        log = log.after(P1, torn(record(card)), 0)
+    assert log.records(P1, 0) == (record(b"a"), record(b"c"))
 
 
 def test_a_tap_that_tears_nothing_keeps_what_there_is_and_the_end_of_the_sale_drops_it() -> None:
-    log = TornLog().after("p1", torn(record(b"a")), 0).after("p1", CardRead(try_again("card-lost")), 1)
-    assert log.records("p1", 2) == (record(b"a"),)
-    assert log.after("p1", CardRead(approved(Cvm.NONE)), 3).records("p1", 4) == ()
+    log = TornLog().after(P1, torn(record(b"a")), 0).after(P1, CardRead(try_again("card-lost")), 1)
+    assert log.records(P1, 2) == (record(b"a"),)
+    assert log.after(P1, CardRead(approved(Cvm.NONE)), 3).records(P1, 4) == ()
 
 
 def test_another_payment_s_tap_drops_them() -> None:
-    log = TornLog().after("p1", torn(record(b"a")), 0).after("p2", CardRead(try_again("card-lost")), 1)
-    assert log.records("p1", 2) == log.records("p2", 2) == ()
+    log = TornLog().after(P1, torn(record(b"a")), 0).after(P2, CardRead(try_again("card-lost")), 1)
+    assert log.records(P1, 2) == log.records(P2, 2) == ()
+
+
+def test_a_way_that_has_changed_since_drops_them() -> None:
+    """An offline approval answers no reader that must go online now; it would look like a forgery."""
+    offline = replace(P1, offline_allowed=True)
+    log = TornLog().after(offline, torn(record(b"a")), 0)
+    assert log.records(offline, 1) == (record(b"a"),)
+    assert log.records(P1, 1) == ()
+    assert log.after(P1, CardRead(try_again("card-lost")), 1).records(offline, 2) == ()
 
 
 class HeldCard:
@@ -78,18 +89,22 @@ class HeldCard:
         return RawResponse(*self.card(command))
 
 
-def presented(reader: HeldCard, worker: ReaderWorker, posted: queue.SimpleQueue[Event], payment: str) -> CardRead:
+def presented(
+    reader: HeldCard, worker: ReaderWorker, posted: queue.SimpleQueue[Event], payment: str, offline: bool = False
+) -> CardRead:
     worker.listen(payment)
     reader.presented.release()
     while not isinstance(posted.get(timeout=WAIT_S), CardSeen):
         pass
-    worker.run_kernel(RunKernel(reader.url, payment, replace(REQUEST, offline_allowed=False)))
+    worker.run_kernel(RunKernel(reader.url, payment, replace(REQUEST, offline_allowed=offline)))
     done = posted.get(timeout=WAIT_S)
     assert isinstance(done, CardDone)
     return done.card
 
 
-def test_the_reader_s_thread_keeps_a_torn_record_for_the_next_presentation_of_the_sale() -> None:
+@pytest.mark.parametrize("host_was_away", [False, True])
+def test_the_reader_s_thread_keeps_a_torn_record_for_the_next_presentation_of_the_sale(host_was_away: bool) -> None:
+    """Not for one that is offered another way: the host is back."""
     settings = KERNEL_DATA | {0xDF811D: "01"}
     combination = Combination(MASTERCARD, 2, b"", kernel_data={tag: bytes.fromhex(to) for tag, to in settings.items()})
     card = MchipCard(changes={0x9F51: "9F3704"}, leaves_at=[GENERATE])
@@ -97,11 +112,11 @@ def test_the_reader_s_thread_keeps_a_torn_record_for_the_next_presentation_of_th
     worker = ReaderWorker(reader, [combination], mastercard_keys(), 1000, posted.put)
     worker.thread.start()
     try:
-        assert presented(reader, worker, posted, "p1").outcome.kind is OutcomeKind.TRY_AGAIN
+        assert presented(reader, worker, posted, "p1", host_was_away).outcome.kind is OutcomeKind.TRY_AGAIN
         read = presented(reader, worker, posted, "p1")
-        assert (read.outcome.kind, read.recovered) == (OutcomeKind.ONLINE_REQUEST, True)
+        assert (read.outcome.kind, read.recovered) == (OutcomeKind.ONLINE_REQUEST, not host_was_away)
         assert not presented(reader, worker, posted, "p1").recovered
-        assert len(card.asked(RECOVER)) == 1
+        assert len(card.asked(RECOVER)) == (0 if host_was_away else 1)
     finally:
         worker.stop()
         worker.thread.join(WAIT_S)

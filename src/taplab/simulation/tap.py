@@ -9,6 +9,7 @@ not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
@@ -18,12 +19,14 @@ from taplab.simulation.ground import Ground
 from taplab.simulation.schedule import Fault, Faults, Kind, Point
 from taplab.simulation.story import Story
 from taptill.card.outcome import CardRead, Outcome, OutcomeKind
+from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardLost, Presentation, RawResponse
 from taptill.entropy import Entropy
 from taptill.terminal.effects import RunKernel
 from taptill.terminal.events import CardDone, CardSeen, Event, ReaderChanged
 from taptill.terminal.reader_worker import DECISION_WAIT_S
+from taptill.terminal.torn_log import TornLog, TornSale
 from taptill.terminal.wiring import combinations
 
 TERMINAL = "terminal"  # who plans all this: forgotten at a power cut
@@ -32,6 +35,7 @@ ACTIVATION_US = 11_200  # guard time, WUPA, anticollision, SELECT and RATS at 10
 OCTET_US = 85  # nine bits at 106 kbit/s
 FRAME_WAITING_US = 77_300  # ISO/IEC 14443-4, 7.2 with FWI 8: after that a silent card has gone
 DECISION_WAIT_US = round(DECISION_WAIT_S * 1_000_000)
+MASTERCARD_KERNEL, TORN_RECORDS_MAX = 2, 0xDF811D  # EMV Book C-2, A.1: none are kept where an acquirer sets none
 COMPUTED = 1  # value of a fault at a card command: the card has done it, and nobody heard; 0: it never got there
 
 Power = Callable[[], NoReturn]
@@ -96,7 +100,7 @@ class SimReader:
     ) -> None:
         self.url = url
         self._field = field
-        self._combinations = combinations(ground.terminal.cards)
+        self._combinations = tuple(_keeping_torn_records(each) for each in combinations(ground.terminal.cards))
         self._ca_keys = ground.ca_keys
         self._card_timeout_ms = ground.terminal.cards.card_timeout_ms
         self._agenda = agenda
@@ -104,6 +108,7 @@ class SimReader:
         self._story = story
         self._post = post
         self._power = power
+        self._torn = TornLog()
         self._listening = False
         self._awaits_decision = False
         self._reported = 0
@@ -125,12 +130,20 @@ class SimReader:
         if self._decide():
             air = _Air(self.url, self._field, self._faults, self._story, self._power)
             self._field.taps.append((self._field.presentation, run.payment_ref))
-            card = drive(read_card(run.request, self._combinations, self._ca_keys), air, self._card_timeout_ms)
+            card = self._read(run, air)
             took_us = air.took_us
         else:  # the card had been given up; the payment must not wait for it
             card, took_us = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="card-lost")), 0
         self._busy_until_us = max(self._busy_until_us, self._agenda.now_us + took_us)
         self._agenda.after(took_us, partial(self._done, run.payment_ref, card), TERMINAL)
+
+    def _read(self, run: RunKernel, air: _Air) -> CardRead:
+        """With the torn records of the presentations before this one, as a `ReaderWorker` keeps them."""
+        now_ms, sale = self._agenda.now_us // 1000, TornSale(run.payment_ref, run.request.offline_allowed)
+        request = replace(run.request, torn_records=self._torn.records(sale, now_ms))
+        card = drive(read_card(request, self._combinations, self._ca_keys), air, self._card_timeout_ms)
+        self._torn = self._torn.after(sale, card, now_ms)
+        return card
 
     def _decide(self) -> bool:
         """The loop said what is to become of the card that it was told of. False: nobody waits for that."""
@@ -164,6 +177,12 @@ class SimReader:
         self._busy_until_us = self._agenda.now_us + DECISION_WAIT_US
         self._agenda.after(DECISION_WAIT_US, self._look_soon, TERMINAL)
         self._post(CardSeen(self.url, Presentation(card.uid, "A", card.ats)))
+
+
+def _keeping_torn_records(combination: Combination) -> Combination:
+    if combination.kernel_id != MASTERCARD_KERNEL:
+        return combination
+    return replace(combination, kernel_data=dict(combination.kernel_data) | {TORN_RECORDS_MAX: b"\x01"})
 
 
 class _Air:

@@ -35,14 +35,12 @@ from taptill.card.transaction import (
 )
 from taptill.clock import Clock
 from taptill.entropy import Entropy
-from taptill.terminal.torn_log import TornLog
+from taptill.terminal.torn_log import TornLog, TornSale
 
 POLL_MS = 200
 UNPREDICTABLE_NUMBER_OCTETS = 4
 NO_PAYMENT_CARD = UiRequest(MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
 REMOVAL_MS_MAX = 10_000  # nobody is waited for longer, whatever the card's outcome says
-
-_THIS_SALE = "the only one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +169,11 @@ class OneTap:
     def _fresh_sale(self, before: CardRead | None) -> TapRequest:
         """With the torn records of the presentations before this one, as long as they live (EMV Book C-2, 3.7)."""
         self._waits_since_us = None
-        now_ms = self._clock.monotonic_us() // 1000
+        now_ms, request = self._clock.monotonic_us() // 1000, self._sale()
+        this_sale = TornSale("", request.offline_allowed)
         if before is not None:
-            self._torn = self._torn.after(_THIS_SALE, before, now_ms)
-        return replace(self._sale(), torn_records=self._torn.records(_THIS_SALE, now_ms))
+            self._torn = self._torn.after(this_sale, before, now_ms)
+        return replace(request, torn_records=self._torn.records(this_sale, now_ms))
 
     def _transmit(self, act: Transmit) -> Result | CardLost:
         try:

@@ -26,7 +26,7 @@ from taptill.terminal.events import (
     Event,
     ReaderChanged,
 )
-from taptill.terminal.torn_log import TornLog
+from taptill.terminal.torn_log import TornLog, TornSale
 
 log = logging.getLogger("taptill")
 
@@ -135,10 +135,11 @@ class ReaderWorker:
     def _run_kernel(self, run: RunKernel) -> None:
         card = CardRead(Outcome(OutcomeKind.TRY_AGAIN, reason="reader-lost"))
         try:
-            torn = self._torn.records(run.payment_ref, _monotonic_ms())
+            sale = TornSale(run.payment_ref, run.request.offline_allowed)
+            torn = self._torn.records(sale, _monotonic_ms())
             dialogue = read_card(replace(run.request, torn_records=torn), self._combinations, self._ca_keys)
             card = drive(dialogue, self._reader, self._card_timeout_ms)
-            self._torn = self._torn.after(run.payment_ref, card, _monotonic_ms())
+            self._torn = self._torn.after(sale, card, _monotonic_ms())
         finally:
             # Whatever went wrong, the payment must not be left waiting for a card that will not answer.
             self._post(CardDone(self.url, run.payment_ref, card))
