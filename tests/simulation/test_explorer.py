@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from itertools import islice
 
+import pytest
+
 from taplab.simulation.campaign import Tally, judge, judge_all
+from taplab.simulation.day import Day
 from taplab.simulation.explorer import (
+    MASTERCARD,
     ONE_PAYMENT,
     TWO_PAYMENTS,
     boundary_faults,
     pairs_of,
     single_faults,
+    torn_pairs_of,
     with_faults,
 )
 from taplab.simulation.schedule import Kind, Point
@@ -27,9 +32,10 @@ def _broken(tally: Tally) -> list[str]:
     return [f"{' and '.join(map(str, v.day.faults))}: {v.broken[0]}" for v in tally.failing]
 
 
-def test_no_single_fault_breaks_a_rule_of_one_payment() -> None:
-    fine = judge(ONE_PAYMENT)
-    days = [with_faults(ONE_PAYMENT, fault) for fault in single_faults(fine)]
+@pytest.mark.parametrize("day", [ONE_PAYMENT, MASTERCARD], ids=["UnionPay", "Mastercard"])
+def test_no_single_fault_breaks_a_rule_of_one_payment(day: Day) -> None:
+    fine = judge(day)
+    days = [with_faults(day, fault) for fault in single_faults(fine)]
     tally = judge_all(days, JOBS, lambda _: None)
     assert _broken(tally) == []
     assert tally.schedules == len(days) > 1_500
@@ -39,6 +45,12 @@ def test_no_pair_of_a_message_and_an_operation_breaks_a_rule_of_one_payment() ->
     tally = judge_all(pairs_of(ONE_PAYMENT, every_operation=True), JOBS, lambda _: None)
     assert _broken(tally) == []
     assert tally.schedules > 5_000
+
+
+def test_no_fault_after_a_torn_generate_ac_breaks_a_rule() -> None:
+    tally = judge_all(torn_pairs_of(MASTERCARD), JOBS, lambda _: None)
+    assert _broken(tally) == []
+    assert tally.schedules > 400
 
 
 def test_single_faults_name_every_octet_and_every_operation_of_the_day() -> None:

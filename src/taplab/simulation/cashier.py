@@ -8,6 +8,7 @@ the same key, as a register does that never heard an answer (DESIGN 5.3).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from taplab.simulation.agenda import Agenda
@@ -161,7 +162,12 @@ class Cashier:
         self._taps += 1
         self._is_tapping = True
         self._field.take_away()
-        self._agenda.after(TAP_AFTER_US, lambda: self._field.hold(self._visit.card), "shop")
+        self._agenda.after(TAP_AFTER_US, partial(self._hold, self._number), "shop")
+
+    def _hold(self, visit: int) -> None:
+        """Who has left by then takes the card along."""
+        if visit == self._number:
+            self._field.hold(self._visit.card)
 
     def _cancel(self) -> None:
         self._later(ASK_AGAIN_AFTER_US * 2, lambda: self._leave("nobody waits any longer"))

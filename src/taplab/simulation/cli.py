@@ -21,7 +21,15 @@ from rich.table import Table
 from taplab.simulation.campaign import Tally, judge, judge_all
 from taplab.simulation.control import count_lost_rows
 from taplab.simulation.day import VISITS_A_DAY, Day, draw_day
-from taplab.simulation.explorer import ONE_PAYMENT, TWO_PAYMENTS, pairs_of, single_faults, with_faults
+from taplab.simulation.explorer import (
+    MASTERCARD,
+    ONE_PAYMENT,
+    TWO_PAYMENTS,
+    pairs_of,
+    single_faults,
+    torn_pairs_of,
+    with_faults,
+)
 from taplab.simulation.mutants import Mutant, hunt_all
 from taplab.simulation.shrink import shrink
 
@@ -167,7 +175,8 @@ def _note_days(results: Results, tally: Tally) -> None:
 
 
 def _explore(show: Show, jobs: int, payments: int) -> tuple[dict[str, int], list[tuple[str, Day]]]:
-    """All schedules of a day of one payment, and of two; the days among them that broke a rule."""
+    """All schedules of a day of one payment, and of two, and of a Mastercard that is torn away; the days among them
+    that broke a rule."""
     explored: dict[str, int] = {"schedules": 0, "violations": 0}
     failing: list[tuple[str, Day]] = []
     for day in (ONE_PAYMENT, TWO_PAYMENTS)[:payments]:
@@ -179,6 +188,12 @@ def _explore(show: Show, jobs: int, payments: int) -> tuple[dict[str, int], list
         pairs = pairs_of(day, every_operation=len(day.visits) == 1)
         two = judge_all(pairs, jobs, show.progress(f"{name}, two faults", None))
         failing += _add(explored, f"{name}, two faults", two)
+    if payments:
+        singles = [with_faults(MASTERCARD, fault) for fault in single_faults(judge(MASTERCARD))]
+        one = judge_all(singles, jobs, show.progress("a Mastercard, one fault", len(singles)))
+        failing += _add(explored, "a Mastercard, one fault", one)
+        two = judge_all(torn_pairs_of(MASTERCARD), jobs, show.progress("a torn Mastercard, two faults", None))
+        failing += _add(explored, "a torn Mastercard, two faults", two)
     return explored, failing
 
 

@@ -104,7 +104,7 @@ _TROUBLES: tuple[Trouble, ...] = (
     Trouble(Point.REQUEST, Kind.REFUSES, 60),
     Trouble(Point.REQUEST, Kind.POISON, 60),
     *(Trouble(Point.REPLY, kind, 60, 1 << 16) for kind in (Kind.WRONG_MAC, Kind.FORGED_DECLINE, Kind.NONSENSE)),
-    Trouble(Point.APDU, Kind.PULLED, 90),
+    Trouble(Point.APDU, Kind.PULLED, 90, 1),
     *(Trouble(Point.SLIP, kind, 20) for kind in (Kind.PAPER_OUT, Kind.NO_CONFIRMATION)),
 )
 

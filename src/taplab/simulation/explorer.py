@@ -1,7 +1,7 @@
 """Every schedule there is, for a day of one or two payments.
 
 Comes in: a day without faults and what happened in it. Goes out: all days with one fault, and those with a fault at a
-message's boundary and a second one at each later file operation or message.
+message's boundary, or at a card's last command, and a second one at each later file operation or message.
 Strategy: a run without faults says how often each thing happens and how long each frame is; the schedules follow from
 that by counting. The full product of two faults is out of reach; a fault between messages and one anywhere after it is
 where the money rules have to hold (facts: one payment has some 100 file operations and 700 octets on the wire).
@@ -15,9 +15,11 @@ from dataclasses import replace
 from taplab.simulation.campaign import judge
 from taplab.simulation.day import Day, Visit
 from taplab.simulation.schedule import Fault, Kind, Point
+from taplab.simulation.tap import COMPUTED
 from taplab.simulation.world import Verdict
 
 ONE_PAYMENT = Day(seed=0, visits=(Visit(1_250, "good_credit", pause_s=5),))
+MASTERCARD = Day(seed=0, visits=(Visit(1_250, "mastercard_offline", pause_s=5),))  # ends with GENERATE AC
 TWO_PAYMENTS = Day(seed=0, visits=(Visit(1_250, "good_credit", pause_s=5), Visit(4_000, "offline_funds", pause_s=5)))
 
 _SURVIVALS = (0, 1, 2, 3)  # what of the unsynced is kept is drawn from these
@@ -41,8 +43,7 @@ def single_faults(fine: Verdict) -> Iterator[Fault]:
     for nth in range(counts.get(Point.CONNECT, 0)):
         yield from (Fault(Point.CONNECT, nth, kind) for kind in (Kind.REFUSED, Kind.HANGS, Kind.POWER_CUT))
     for nth in range(counts.get(Point.APDU, 0)):
-        yield Fault(Point.APDU, nth, Kind.PULLED)
-        yield from (Fault(Point.APDU, nth, Kind.POWER_CUT, reached) for reached in (0, 1))
+        yield from card_faults(nth)
     for nth in range(counts.get(Point.SLIP, 0)):
         yield from (Fault(Point.SLIP, nth, kind) for kind in (Kind.PAPER_OUT, Kind.NO_CONFIRMATION, Kind.POWER_CUT))
     for point, nth, octets in _frames(fine):
@@ -50,6 +51,12 @@ def single_faults(fine: Verdict) -> Iterator[Fault]:
         for arrived in range(octets + 1):
             yield Fault(point, nth, Kind.CUT, arrived)
             yield Fault(point, nth, Kind.POWER_CUT, arrived)
+
+
+def card_faults(nth: int) -> Iterator[Fault]:
+    """At one command: the card leaves, or the power fails, before the card was asked or when it has done it."""
+    for kind in (Kind.PULLED, Kind.POWER_CUT):
+        yield from (Fault(Point.APDU, nth, kind, reached) for reached in (0, COMPUTED))
 
 
 def message_faults(point: Point, nth: int) -> Iterator[Fault]:
@@ -87,6 +94,13 @@ def pairs_of(day: Day, every_operation: bool) -> Iterator[Day]:
     """`day` with each boundary fault and each later one. Lives it once per boundary fault to see what comes later."""
     for first in boundary_faults(judge(day)):
         for second in second_faults(first, judge(with_faults(day, first)), every_operation):
+            yield with_faults(day, first, second)
+
+
+def torn_pairs_of(day: Day) -> Iterator[Day]:
+    """`day` with its last card command interrupted (EMV Book C-2, 3.7), and each later message or operation failing."""
+    for first in card_faults(judge(day).counts[Point.APDU] - 1):
+        for second in second_faults(first, judge(with_faults(day, first)), every_operation=True):
             yield with_faults(day, first, second)
 
 
