@@ -66,9 +66,9 @@ def type_approval(document: Case) -> Iterator[tuple[str, Case]]:
     for test in document.get("tests", []):
         for number, case in enumerate(test["cases"], 1):
             for turn, run in enumerate(case.get("runs", []), 1):
-                settings = document["terminal_settings"]
+                settings = {each.get("index", at): each for at, each in enumerate(document["terminal_settings"])}
                 known = case.get("terminal_setting")  # a case that names none has to go with one of them
-                terminals = settings if known is None else [settings[known]]
+                terminals = list(settings.values()) if known is None else [settings[known]]
                 yield f"{test['id']}-{number}-{turn}", {"terminals": terminals, "run": run}
 
 

@@ -51,10 +51,17 @@ def run(parameters: RiskParameters, amount_minor: int, card: dict[int, bytes], a
 @pytest.mark.vectors(folder="kernel-logic", cases=risk_cases)
 def test_risk_is_found_as_the_origin_says(vector: Case) -> None:
     card = {int(tag, 16): bytes.fromhex(value) for tag, value in vector["icc"].items()}
-    log = [LoggedSale(card_digest(each["pan"].rstrip("F")), each["psn"], each["amount"]) for each in vector["txn_log"]]
-    parameters = RiskParameters(int(vector["config"]["9F1B"], 16), log=log)
-    found, commands = run(parameters, int(vector["params"]["81"], 16), card, [each["r"] for each in vector["apdus"]])
-    assert commands == [each["c"] for each in vector["apdus"]]
+    log = [
+        LoggedSale(card_digest(each["pan"].rstrip("F")), each.get("psn"), each["amount"])
+        for each in vector.get("txn_log", [])
+    ]
+    floor = vector["config"].get("9F1B")
+    parameters = RiskParameters(int(floor, 16) if floor else None, log=log)
+    amounts = vector["params"]
+    amount_minor = int(amounts["81"], 16) if "81" in amounts else int(amounts["9F02"])
+    apdus = vector.get("apdus", [])
+    found, commands = run(parameters, amount_minor, card, [each["r"] for each in apdus])
+    assert commands == [each["c"].upper() for each in apdus]
     assert found.tvr.hex().upper() == vector["expected_tvr"]
     assert found.tsi.hex().upper() == vector["expected_tsi"]
 

@@ -56,7 +56,7 @@ def why_not(values: Case) -> str:
     )
 
 
-def cases_of(suite: str, values: Case) -> Iterator[tuple[str, Case]]:
+def cases_of(suite: str, values: Case) -> Iterator[tuple[str, Case | NotApplicable]]:
     """Counter 0 is the initial key itself; no usage means the key all others of that counter come from."""
     keys = {"bdk": bytes.fromhex(values["bdk"]), "key_id": bytes.fromhex(values["ikid"])}
     if "ik_verify" in values:
@@ -66,8 +66,11 @@ def cases_of(suite: str, values: Case) -> Iterator[tuple[str, Case]]:
         if stem not in WORKING_KEYS and stem != "txn_key_verify":
             continue
         usage, bits = WORKING_KEYS.get(stem, (None, 0))
-        for ksn, expected in zip(values.get(f"ksn_verify{suffix}", []), expectations, strict=True):
-            assert len(ksn) == AES_KSN_DIGITS
+        numbers = values.get(f"ksn_verify{suffix}", [])
+        if len(numbers) != len(expectations) or any(len(ksn) != AES_KSN_DIGITS for ksn in numbers):
+            yield f"{suite}-{name}", NotApplicable("its key serial numbers are not told, or are those of TDES")
+            continue
+        for ksn, expected in zip(numbers, expectations, strict=True):
             case = {**keys, "counter": int(ksn[16:], 16), "usage": usage, "bits": bits, "expected": expected}
             yield f"{suite}-{name}-{ksn[16:]}", case
 
@@ -83,7 +86,7 @@ def test_every_published_aes_key_comes_out(vector: Case) -> None:
             if vector["usage"] is None
             else derive_working_key(key, vector["key_id"], counter, vector["usage"], vector["bits"])
         )
-    assert key.hex().upper() == vector["expected"]
+    assert key.hex().upper() == vector["expected"].upper()
 
 
 def test_working_keys_of_one_counter_differ_by_usage() -> None:
