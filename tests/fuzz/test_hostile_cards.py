@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,19 @@ from taplab.fuzz.cli import main
 from taplab.fuzz.engines import explore
 from taplab.fuzz.good_cards import CARD_TIMEOUT_MS, CARDS, SALE, SALES, GoodCard, GoodWorld, good_world
 from taplab.fuzz.hostile_card import EXCHANGES_MAX, HostileCard, LawBroken
-from taplab.fuzz.laws import check_read
+from taplab.fuzz.laws import check_read, check_update
 from taplab.fuzz.spoil import spoiled
 from taplab.fuzz.targets import TARGETS, hold_hostile_card
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, OdaMethod, OdaVerdict, OutcomeKind
 from taptill.card.outcomes import approved, online_request, select_next
 from taptill.card.read_card import KERNELS, drive, read_card
+from taptill.card.risk_management import card_digest
 from taptill.card.sensitive import SensitiveBytes
 from taptill.entropy import SystemEntropy
 
 EXECUTIONS = {
     "kernel": 3_000,
+    "transaction": 1_000,
     "tlv": 1_000,
     "dol": 1_000,
     "apdu": 1_000,
@@ -142,16 +145,33 @@ def unlawful() -> Iterator[tuple[str, object]]:
     yield "wrong length", CardRead(online_request(Cvm.NONE), number=NUMBER, tvr=b"")
 
 
+APPROVED = CardRead(approved(Cvm.NONE), number=NUMBER, oda=PROVEN, cryptogram_type=CryptogramType.TC)
+
+
+def test_an_issuers_update_that_could_be_booked_breaks_a_law() -> None:
+    check_update(CardRead(approved(Cvm.NONE)))
+    with pytest.raises(LawBroken, match="booked"):
+        check_update(APPROVED)
+
+
+def test_an_approval_where_none_was_allowed_breaks_a_law() -> None:
+    check_read(APPROVED, SALE)
+    with pytest.raises(LawBroken, match="forbids"):
+        check_read(APPROVED, replace(SALE, offline_allowed=False))
+    with pytest.raises(LawBroken, match="exception list"):
+        check_read(APPROVED, replace(SALE, exceptions=frozenset({card_digest(PAN)})))
+
+
 @pytest.mark.parametrize(("said", "read"), [pytest.param(*each, id=each[0]) for each in unlawful()])
 def test_a_tap_that_no_card_may_bring_about_breaks_a_law(said: str, read: object) -> None:
     with pytest.raises(LawBroken, match=said):
-        check_read(read)
+        check_read(read, SALE)
 
 
 def test_a_lawful_tap_breaks_none(world: GoodWorld) -> None:
     card = HostileCard(world.cards[0], Choices(b""))
-    read = drive(read_card(SALE, world.combinations, world.ca_keys), card, CARD_TIMEOUT_MS)
-    check_read(read)
+    read = drive(read_card(SALE, world.settings[0], world.ca_keys), card, CARD_TIMEOUT_MS)
+    check_read(read, SALE)
     assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST
     assert len(card.story) == 4
 

@@ -22,6 +22,7 @@ from taptill.card.reader_parameters import parse_reader_parameters
 from taptill.card.risk_management import card_digest
 
 CARD_TIMEOUT_MS = 3_000
+KERNEL_2 = 2
 CARDS = (
     *("good_credit", "offline_funds", "no_9f27", "co_badged", "two_products"),
     *("visa_credit", "visa_offline", "visa_signs_online", "visa_phone"),
@@ -70,30 +71,42 @@ class GoodCard:
 
 @dataclass(frozen=True, slots=True)
 class GoodWorld:
-    """Cards, and the terminal they are good for."""
+    """Cards, and the settings of the terminal they are good for, the shipped one first."""
 
     cards: tuple[GoodCard, ...]
-    combinations: tuple[Combination, ...]
+    settings: tuple[tuple[Combination, ...], ...]
     ca_keys: CaKeyStore
 
 
 @cache
 def good_world(scheme: Scheme) -> GoodWorld:
-    """All cards through all sales."""
-    combinations = shipped_combinations()
+    """All cards through all sales, in every setting."""
+    shipped = shipped_combinations()
+    settings = (shipped, tuple(_with_every_option(each) for each in shipped))
     ca_keys = CaKeyStore.of(scheme.ca_keys())
 
     def tap(card: _Kept, sale: TapRequest) -> None:
-        card.card.reset()
-        drive(read_card(sale, combinations, ca_keys), card, CARD_TIMEOUT_MS)
+        for combinations in settings:
+            card.card.reset()
+            drive(read_card(sale, combinations, ca_keys), card, CARD_TIMEOUT_MS)
 
-    return GoodWorld(tuple(_good_card(name, scheme, tap) for name in CARDS), combinations, ca_keys)
+    return GoodWorld(tuple(_good_card(name, scheme, tap) for name in CARDS), settings, ca_keys)
 
 
 def shipped_combinations() -> tuple[Combination, ...]:
     """Every scheme this program has parameters for."""
     text = (files("taptill.card") / "reader_parameters.toml").read_text(encoding="utf-8")
     return tuple(each.combination for each in parse_reader_parameters(text))
+
+
+def _with_every_option(combination: Combination) -> Combination:
+    """What the shipped parameters leave off: mag-stripe mode, relay resistance and balances of C-2; ODA for online
+    sales and issuer updates of C-3."""
+    if combination.kernel_id == KERNEL_2:
+        options = {0xDF811B: b"\x30", 0xDF811D: b"\x02", 0xDF8104: b"", 0xDF8105: b""}
+        return replace(combination, kernel_data={**combination.kernel_data, **options})
+    ttq = int.from_bytes(combination.ttq, "big") | 0x01008000
+    return replace(combination, ttq=ttq.to_bytes(4, "big"), extended_selection=True)
 
 
 class _CountedEntropy:

@@ -17,6 +17,8 @@ EXCHANGES_MAX = COMMANDS_PER_TAP_MAX * 9  # each command with all follow-ups it 
 COMMAND_OCTETS_MAX = 261  # ISO/IEC 7816-4, 5.1: a short command with header, Lc, data and Le
 _ELAPSED_US = (1_000, 0, 1, 50_000, 3_000_000, 2**40)
 _KINDS = 8
+_GET_RESPONSE = 0xC0
+_CHAINED_OCTETS = 250
 
 
 class LawBroken(AssertionError):
@@ -34,6 +36,7 @@ class HostileCard:
         self._good = good
         self._choices = choices
         self._others = tuple(good.by_header.values())
+        self._chained = 0  # answers still to come by GET RESPONSE
 
     def open(self) -> None:
         """It is."""
@@ -53,7 +56,7 @@ class HostileCard:
             raise LawBroken(f"a tap of more than {EXCHANGES_MAX} exchanges")
         if not 4 <= len(command) <= COMMAND_OCTETS_MAX:
             raise LawBroken(f"a command of {len(command)} octets")
-        answer, elapsed_us = self._good.answer(command), _ELAPSED_US[0]
+        answer, elapsed_us = self._answer(command), _ELAPSED_US[0]
         kind = self._choices.below(_KINDS)
         if kind == _KINDS - 1 and self._choices.below(4) == 0:
             self.story.append(f"{_told(command)} -> leaves")
@@ -64,6 +67,15 @@ class HostileCard:
             answer = spoiled(self._choices, answer, self._others)
         self.story.append(f"{_told(command)} -> {answer.hex().upper() or 'nothing'} after {elapsed_us} us")
         return RawResponse(answer, elapsed_us)
+
+    def _answer(self, command: bytes) -> bytes:
+        """The good card's, or one of many parts that never seem to end."""
+        if command[1] == _GET_RESPONSE and self._chained:
+            self._chained -= 1
+            return self._choices.octets(_CHAINED_OCTETS) + (b"\x61\xff" if self._chained else b"\x90\x00")
+        answer = self._good.answer(command)
+        self._chained = self._choices.below(16) if self._choices.below(16) == 15 else 0
+        return answer[:-2] + b"\x61\xff" if self._chained else answer
 
 
 def _told(command: bytes) -> str:

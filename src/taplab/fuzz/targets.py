@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from taplab.fuzz.choices import Choices
 from taplab.fuzz.good_cards import CARD_TIMEOUT_MS, SALES, GoodCard, GoodWorld
 from taplab.fuzz.hostile_card import HostileCard, LawBroken
+from taplab.fuzz.hostile_field import HostileField
 from taplab.fuzz.laws import check_read
 from taplab.fuzz.spoil import spoiled
 from taptill.card.adapters.pn532_frames import PAYLOAD_OCTETS_MAX, Frame, Framer
 from taptill.card.apdu_names import describe_apdu
 from taptill.card.dol import MalformedDol, dol_length, fill_dol, parse_dol, split_dol
-from taptill.card.read_card import drive, read_card
+from taptill.card.entry_point import Configuration
+from taptill.card.read_card import KERNELS, drive, read_card
 from taptill.card.replay.replay import replay
 from taptill.card.tlv import MalformedTlv, encode_tlvs, parse_tlv
 from taptill.card.tlv_names import describe_tlv, render_tree
@@ -42,14 +44,14 @@ class Target:
 def hold_hostile_card(octets: bytes, world: GoodWorld) -> list[str]:
     """A card before every kernel there is; a second presentation knows what the first one left torn."""
     choices = Choices(octets)
-    good, sale = choices.one_of(world.cards), choices.one_of(SALES)
+    good, sale, combinations = choices.one_of(world.cards), choices.one_of(SALES), choices.one_of(world.settings)
     card = HostileCard(good, choices)
     try:
         for _ in range(_PRESENTATIONS):
             card.exchanges = 0
-            read = drive(read_card(sale, world.combinations, world.ca_keys), card, CARD_TIMEOUT_MS)
+            read = drive(read_card(sale, combinations, world.ca_keys), card, CARD_TIMEOUT_MS)
             card.story.append(f"= {read.outcome.kind.value} {read.outcome.reason} ({read.kernel})")
-            check_read(read)
+            check_read(read, sale)
             if read.torn_record is None:
                 break
             sale = replace(sale, torn_records=(read.torn_record,))
@@ -57,6 +59,19 @@ def hold_hostile_card(octets: bytes, world: GoodWorld) -> list[str]:
         fault.add_note("\n".join(card.story))
         raise
     return card.story
+
+
+def hold_hostile_cards(octets: bytes, world: GoodWorld) -> list[str]:
+    """A whole transaction: fields that are empty, crowded or left, restarts, and what an issuer answers."""
+    choices = Choices(octets)
+    good, sale, combinations = choices.one_of(world.cards), choices.one_of(SALES), choices.one_of(world.settings)
+    driver = HostileField(HostileCard(good, choices), sale, choices)
+    try:
+        driver.run(Configuration(combinations, KERNELS, world.ca_keys))
+    except Exception as fault:
+        fault.add_note("\n".join(driver.card.story))
+        raise
+    return driver.card.story
 
 
 def parse_octets(octets: bytes, world: GoodWorld) -> list[str]:
@@ -145,6 +160,7 @@ def decode_reply(octets: bytes, world: GoodWorld) -> list[str]:
 
 TARGETS: Mapping[str, Target] = {
     "kernel": Target("hostile cards before every kernel", hold_hostile_card),
+    "transaction": Target("hostile cards over whole transactions", hold_hostile_cards),
     "tlv": Target("octets as TLV", parse_octets),
     "dol": Target("octets as a data object list", fill_list),
     "apdu": Target("octets as APDU", describe_octets),
