@@ -291,7 +291,7 @@ def _facts(desk: Desk, payment_ref: str, stan: int, counter: int, reversal_reaso
         key_counter=counter,
         amount_minor=original.amount_minor,
         local_time=f"{at:%Y%m%d%H%M%S}",
-        icc={int(tag, 16): bytes.fromhex(v) for tag, v in payment.tender.card.items() if tag in _REVERSAL_TAGS},
+        icc={int(tag, 16): bytes.fromhex(v) for tag, v in payment.tender.card.items() if tag in REVERSAL_TAGS},
         token=bytes.fromhex(payment.tender.token),
         payment_ref=payment_ref,
         original=OriginalRef(original.batch, original.stan, f"{born:%m%d}", original.auth_code, original.rrn),
@@ -299,7 +299,7 @@ def _facts(desk: Desk, payment_ref: str, stan: int, counter: int, reversal_reaso
     )
 
 
-_REVERSAL_TAGS = frozenset({"9F36", "95", "9F10", "9F26"})
+REVERSAL_TAGS = frozenset({"9F36", "95", "9F10", "9F26"})
 
 
 def keep_late(desk: Desk, payment_ref: str, reply: HostReply) -> Append:

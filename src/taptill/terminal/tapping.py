@@ -35,6 +35,7 @@ from taptill.journal import entries as e
 from taptill.journal.port import Pending
 from taptill.journal.wire import wire_digest
 from taptill.terminal.arming import drop
+from taptill.terminal.card_facts import AUTHORISATION_RESPONSE_CODE, card_facts
 from taptill.terminal.desk import STORE_TIMER, Desk
 from taptill.terminal.effects import Append, Effect, Listen, RunKernel, SetTimer, StopTimer, Tell
 from taptill.terminal.events import CardDone, CardSeen
@@ -42,12 +43,10 @@ from taptill.terminal.machine import PaymentState, Trigger
 
 READ_TIMER = "read:"
 READING_MS_MAX = 60_000  # no card dialogue is longer; a reader that has not come back by then will not
-AUTHORISATION_RESPONSE_CODE = 0x8A
 OFFLINE_APPROVED, OFFLINE_DECLINED = b"Y1", b"Z1"
 ONLINE_FAILED_APPROVED, ONLINE_FAILED_DECLINED = b"Y3", b"Z3"
 ENVELOPE_NONCE_OCTETS = 12
 UNPREDICTABLE_NUMBER_OCTETS = 4
-TVR_FOUND = "tvr"  # after the tap; 95 stays what the card signed
 
 
 def card_seen(desk: Desk, seen: CardSeen) -> list[Effect]:
@@ -269,17 +268,6 @@ def _message(desk: Desk, done: CardDone, credential: Credential, row: str, respo
         payment_ref=done.payment_ref,
     )
     return compose(desk.profile, row, facts, desk.keys)
-
-
-def card_facts(card: CardRead, response_code: bytes = b"") -> dict[str, str]:
-    """What receipts and `explain` may show of a tap: tags as hex, and four words of our own."""
-    facts = {f"{tag:X}": value.hex().upper() for tag, value in card.data.items()}
-    facts |= {"84": card.aid.hex().upper(), TVR_FOUND: card.tvr.hex().upper()}
-    facts |= {"kernel": card.kernel, "label": card.label, "cvm": card.outcome.cvm.value}
-    facts |= {"oda": f"{card.oda.method.value} {card.oda.verdict.value}", "test_key": str(card.oda.test_key)}
-    facts |= {f"{AUTHORISATION_RESPONSE_CODE:X}": response_code.hex().upper()} if response_code else {}
-    facts["cryptogram"] = card.cryptogram_type.value if card.cryptogram_type else ""
-    return facts
 
 
 def _wipe(card: CardRead) -> None:
