@@ -39,11 +39,26 @@ class Sold:
     next_step: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A card that could not pay, what the cashier read of it, and how the payment ended."""
+
+    scene: str
+    payment_ref: str
+    card: str
+    reader: str
+    amount_minor: int
+    state_at_counter: str
+    told: str
+    next_step: str
+
+
 @dataclass(slots=True)
 class DayReport:
     """What happened, and what both books say about it."""
 
     sold: list[Sold] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     owed_before_cut: list[DebtRow] = field(default_factory=list)
     books: Books | None = None
 
@@ -62,6 +77,7 @@ class Day:
         """Raises RegisterError when a payment does not come to the state its scene is about."""
         self._wait_for_host()
         self._morning()
+        self._other_schemes()
         self._lost_replies()
         self._outage()
         self._power_cut()
@@ -79,6 +95,12 @@ class Day:
         self._sell(scene, "good_credit", self._second_reader, 3690, "approved")
         self._sell("the account has too little credit left", "low_limit", "pn532", 88_00, "declined")
         self._sell("the card was blocked by its issuer", "blocked", self._second_reader, 500, "declined")
+
+    def _other_schemes(self) -> None:
+        self._sell("a Visa card, approved online", "visa_credit", "pn532", 21_60, "approved")
+        scene = "a Mastercard, approved online on the other reader"
+        self._sell(scene, "mastercard_credit", self._second_reader, 57_00, "approved")
+        self._refuse("an American Express card: not taken, and named", "amex_like", "pn532", 64_00, "no-kernel")
 
     def _lost_replies(self) -> None:
         self.world.network.lose_next_reply()
@@ -121,6 +143,24 @@ class Day:
                 if time.monotonic() > deadline:
                     raise RegisterError("no slip came out", where=f"payment {sold.payment_ref}")
                 time.sleep(SLIP_LOOK_EVERY_S)
+
+    def _refuse(self, scene: str, card: str, kind: str, amount_minor: int, code: str) -> None:
+        """No sale with this card: the cashier reads why and cancels."""
+        self._progress(scene)
+        reader = self.world.reader(kind)
+        payment_ref = self.register.arm(amount_minor)
+        self.world.present(reader, card)
+        try:
+            message = self.register.wait_for_message(payment_ref, code, STATE_WAIT_S)
+        finally:
+            self.world.remove(reader)
+        self.register.cancel(payment_ref)
+        payment = self.register.wait_for(payment_ref, {"cancelled"}, STATE_WAIT_S)
+        time.sleep(NEXT_CUSTOMER_S)
+        told, next_step = (message[side]["zh-CN"] for side in ("cashier", "next_step"))
+        self.report.refused.append(
+            Refused(scene, payment_ref, card, reader, amount_minor, payment["state"], told, next_step)
+        )
 
     def _sell(self, scene: str, card: str, kind: str, amount_minor: int, state: str) -> None:
         self._progress(scene)

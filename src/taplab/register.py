@@ -50,6 +50,12 @@ class Register:
             raise RegisterError(f"{status} {reply.get('error')}", where="POST /v1/payments")
         return str(reply["payment_ref"])
 
+    def cancel(self, payment_ref: str) -> None:
+        """Raises RegisterError when it is too late."""
+        status, reply = self.call("POST", f"/v1/payments/{payment_ref}/cancel", {}, uuid.uuid4().hex)
+        if status != 200:
+            raise RegisterError(f"{status} {reply.get('error')}", where=f"payment {payment_ref}")
+
     def payment(self, payment_ref: str) -> dict[str, Any]:
         _, reply = self.call("GET", f"/v1/payments/{payment_ref}")
         return dict(reply)
@@ -71,6 +77,17 @@ class Register:
             time.sleep(LOOK_EVERY_S)
             payment = self.payment(payment_ref)
         return payment
+
+    def wait_for_message(self, payment_ref: str, word: str, timeout_s: float) -> dict[str, Any]:
+        """The message whose code is `word`, or begins so, once it is shown. Raises RegisterError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            message = self.payment(payment_ref)["message"] or {"code": ""}
+            if message["code"].partition(":")[0] == word:
+                return dict(message)
+            if time.monotonic() > deadline:
+                raise RegisterError(f"told {message['code']!r}, not {word!r}", where=f"payment {payment_ref}")
+            time.sleep(LOOK_EVERY_S)
 
     def wait_until(self, what: str, wanted: Any, timeout_s: float) -> None:
         """Until `GET /v1/health` shows `what` as `wanted`. Raises RegisterError."""

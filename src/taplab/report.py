@@ -43,6 +43,19 @@ def as_json(report: DayReport, world: World) -> dict[str, Any]:
             }
             for sold in report.sold
         ],
+        "refused": [
+            {
+                "ref": refused.payment_ref,
+                "scene": refused.scene,
+                "state": states[refused.payment_ref],
+                "amount": refused.amount_minor,
+                "card": refused.card,
+                "reader": refused.reader,
+                "told": refused.told,
+                "next_step": refused.next_step,
+            }
+            for refused in report.refused
+        ],
         "outage": {
             "offline_approved": sum(debt.row == "offline_advice" for debt in advices),
             "deferred": sum(debt.row == "deferred_advice" for debt in advices),
@@ -66,9 +79,10 @@ def as_json(report: DayReport, world: World) -> dict[str, Any]:
 
 
 def went_well(told: dict[str, Any]) -> bool:
-    """Nothing lost, nothing doubled, the cut survived, both books alike."""
+    """Nothing lost, nothing doubled, the cut survived, both books alike; no refused card has paid."""
     outage = told["outage"]
     sound = outage["lost"] == 0 and outage["doubled"] == 0
+    sound = sound and all(refused["state"] == "cancelled" for refused in told["refused"])
     return sound and bool(told["power_cut"]["recovered"]) and bool(told["reconciliation"]["balanced"])
 
 
@@ -88,7 +102,7 @@ def show(told: dict[str, Any], jobs: list[Job], console: Console) -> None:
     table = Table(title="One shop day", title_justify="left")
     for column in ("payment", "card", "reader", "amount", "state", "what happened"):
         table.add_column(column, justify="right" if column == "amount" else "left")
-    for payment in told["payments"]:
+    for payment in sorted((*told["payments"], *told["refused"]), key=lambda each: str(each["ref"])):
         style = "green" if payment["state"] in _GOOD else "yellow"
         table.add_row(
             payment["ref"],

@@ -54,6 +54,19 @@ def test_every_scene_came_to_its_state(day: Played) -> None:
         assert payment["next_step"] or payment["state_at_counter"] in {"approved", "approved_offline", "deferred"}
 
 
+def test_cards_of_other_schemes_paid_too(day: Played) -> None:
+    paid = {(each["card"], each["state"], each["reader"].partition(":")[0]) for each in day.told["payments"]}
+    other_reader = "pn532" if day.world.pcsc_missing else "pcsc"
+    assert paid >= {("visa_credit", "approved", "pn532"), ("mastercard_credit", "approved", other_reader)}
+
+
+def test_a_card_that_no_kernel_serves_was_named_and_paid_nothing(day: Played) -> None:
+    (refused,) = day.told["refused"]
+    assert (refused["card"], refused["state"]) == ("amex_like", "cancelled")
+    assert "美国运通" in refused["told"]
+    assert refused["next_step"]
+
+
 def test_both_readers_sold(day: Played) -> None:
     kinds = {payment["reader"].partition(":")[0] for payment in day.told["payments"]}
     assert kinds == ({"pn532"} if day.world.pcsc_missing else {"pn532", "pcsc"})
@@ -152,6 +165,10 @@ def test_debts_that_were_never_there_are_no_recovery(day: Played) -> None:
     report = deepcopy(day.report)
     report.owed_before_cut = []
     assert not went_well(as_json(report, day.world))
+
+
+def test_a_refused_card_that_paid_is_no_good_day(day: Played) -> None:
+    assert not went_well({**day.told, "refused": [{**day.told["refused"][0], "state": "approved"}]})
 
 
 @pytest.mark.parametrize(
