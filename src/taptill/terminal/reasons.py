@@ -150,7 +150,9 @@ REASONS: dict[str, Reason] = {
     "offline": _same("已脱机批准", "approved offline", "联网后自动上送", "sent to the bank when it is back"),
     "card-declined": _same("卡片拒绝交易", "the card declined", *_ANOTHER_WAY),
     "card-refused": _same("卡片拒绝应答", "the card refuses to answer", *_ANOTHER_WAY),
-    "card-wants-its-owner": _same("请先在手机上确认", "look at the phone first", *_TAP_AGAIN),
+    "card-wants-its-owner": _same(
+        "请先在手机上确认", "look at the phone first", "确认后请再次挥手机", "confirm there, then hold it here again"
+    ),
     "card-wants-another-interface": _same("卡片要求插卡，本终端不支持", "the card wants to be inserted", *_ANOTHER_WAY),
     "no-pin-pad": _same(
         "本终端不支持密码", "this terminal has no PIN", "请用手机支付、扫码或现金", "use a phone, QR or cash"
@@ -194,7 +196,7 @@ REASONS: dict[str, Reason] = {
     "cashback-not-allowed": _same("此卡不能返现", "this card gives no cash back here", *_ANOTHER_WAY),
     "not-for-atm": _same("此卡不能在自助设备挥卡", "this card is not for machines that pay out", *_ANOTHER_WAY),
     "issuer-update": _same("卡片已更新", "the card has been updated", "可移开卡片", "the card may be taken away"),
-    "magstripe-only": _same("此卡仅有磁条模式，本终端不支持", "only the old mag-stripe mode", *_ANOTHER_WAY),
+    "magstripe-only": _same("此卡仅有磁条模式，本终端不支持", "the card knows only mag-stripe mode", *_ANOTHER_WAY),
     "data-exchange-time-out": _same("终端未及时应答", "the terminal did not answer in time", *_TAP_AGAIN),
     "relay-resistance-implausible": _NOT_GENUINE,
     "oda-failed": _NOT_GENUINE,
