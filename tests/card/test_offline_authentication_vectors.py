@@ -167,6 +167,7 @@ def block_of(vector: Case, array: str) -> bytes | None:
     return recover(vector["arrays"][array], above)
 
 
+REMAINDERS = {"emv_rsa_issuer_pkey_t": 0x92, "emv_rsa_icc_pkey_t": 0x9F48}
 ARRAY_OF_TYPE = {
     "emv_rsa_issuer_pkey_t": "valid_issuer_cert",
     "emv_rsa_icc_pkey_t": "valid_icc_cert",
@@ -181,7 +182,7 @@ def judge_struct(vector: Case, struct: str) -> None:
     tags = tags_of(vector["tags"]["valid_icc_data"])
     block = block_of(vector, ARRAY_OF_TYPE[expected["type"]])
     assert block is not None
-    remainder = tags.get(0x9F48, b"") if expected["type"] == "emv_rsa_icc_pkey_t" else b""
+    remainder = tags.get(REMAINDERS.get(expected["type"], 0), b"")
     text = block[:-21] + remainder + block[-21:-1]
     at = 0
     for octets in (bytes.fromhex(field) for field in expected["fields"] if HEX.fullmatch(field)):

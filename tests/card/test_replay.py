@@ -186,6 +186,7 @@ def cards_with_cda(document: Case) -> Iterator[tuple[str, Case]]:
         recording = load_recording(document, vector["case"])
         applications = recorded_applications(recording.exchanges)
         by_rid = all(each.kernel_id == DEFAULT_KERNELS.get(each.adf_name[:5], 0) for each in applications)
+        by_rid = by_rid and not any(b"\x9f\x2a" in each.response for each in recording.exchanges)
         if "cda" in vector["proven"] and by_rid and scheme_of(recording)[1] is Interface.CONTACTLESS:
             yield name, vector
 

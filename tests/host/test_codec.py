@@ -112,12 +112,16 @@ def published_samples(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 @pytest.mark.vectors(folder="iso8583", cases=published_samples)
 def test_published_card_data_round_trips_in_field_55(vector: str) -> None:
     octets = bytes.fromhex(vector)
-    message = decode_message(encode_message(IsoMessage("0200", {55: octets})))
-    assert message.octets(55) == octets
+    if len(octets) > FIELDS[55].length:
+        with pytest.raises(MalformedMessage):
+            encode_message(IsoMessage("0200", {55: octets}))
+    else:
+        assert decode_message(encode_message(IsoMessage("0200", {55: octets}))).octets(55) == octets
     objects = parse_tlv(octets)
     assert encode_tlvs(parse_tlv(encode_tlvs(objects))) == encode_tlvs(objects)
     leaves = (each for each in walk(objects) if not is_constructed(each.tag))
-    assert {f"{each.tag:X}": each.value for each in leaves} == foreign_tlv_decode(octets, flatten=True)
+    values = {f"{each.tag:X}": each.value for each in leaves}
+    assert values == foreign_tlv_decode(encode_tlvs(objects), flatten=True)
 
 
 class UnionPaySpec(IsoSpec1987BCD):  # type: ignore[misc]

@@ -84,7 +84,7 @@ def cryptogram(given: Case) -> bytes:
 
 def recorded_mac(given: Case) -> bytes:
     key = octets(given["key1"]) + octets(given["key2"])
-    return retail_mac(key, pad(octets(given["data"]), Padding(given["padding"])))
+    return retail_mac(key, pad(octets(given["data"]), Padding(given["padding"])))[: given.get("length")]
 
 
 def verification_code(given: Case) -> int:
@@ -105,9 +105,11 @@ JUDGED: dict[str, Callable[[Case], bytes | int]] = {
         octets(given["sk_ac"]), octets(given["arqc"]), octets(given["csu"]), maybe(given, "prop_auth_data")
     ),
     "mac.mac_iso9797_3": recorded_mac,
-    "mac.pad_iso9797_1": lambda given: pad(octets(given["data"]), Padding.ZEROS, given.get("block_size", 8)),
-    "mac.pad_iso9797_2": lambda given: pad(octets(given["data"]), Padding.MARKED, given.get("block_size", 8)),
-    "sm.generate_command_mac": lambda given: mac(octets(given["sk_smi"]), octets(given["command"])),
+    "mac.pad_iso9797_1": lambda given: pad(octets(given["data"]), Padding.ZEROS, given.get("block_size") or 8),
+    "mac.pad_iso9797_2": lambda given: pad(octets(given["data"]), Padding.MARKED, given.get("block_size") or 8),
+    "sm.generate_command_mac": lambda given: mac(octets(given["sk_smi"]), octets(given["command"]))[
+        : given.get("length")
+    ],
     "tools.key_check_digits": lambda given: encrypt(octets(given["key"]), bytes(8))[
         : given.get("length", CHECK_DIGITS_OCTETS)
     ],

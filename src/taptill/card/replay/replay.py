@@ -52,6 +52,7 @@ _CVM = {
     NONE_PERFORMED: Cvm.NONE,
 }
 _CRYPTOGRAM_IN_CVR = {3, 7}  # kernels that read it from 9F10 where 9F27 is missing
+_NOT_ASKED_FOR = "cryptogram-not-asked-for"  # what kernel C-2 says of a better cryptogram than it asked for
 _CARD_NUMBERS = (0x5A, 0x57, 0x56, 0x9F6B)
 
 
@@ -132,13 +133,16 @@ def _combinations(told: _Replayed) -> list[Combination]:
 
 def _judged_over_the_recording(read: CardRead, told: _Replayed) -> CardRead:
     """A signature covers what was said when it was made. Where our commands differ from those, the kernel's verdict
-    over ours says nothing, and the recording's own proof and cryptogram take its place. An approval of a card that is
-    expired or not valid yet stays what the kernel made of it."""
-    kind = read.cryptogram_type
-    if read.oda.verdict is not OdaVerdict.FAILED or told.oda.verdict is not OdaVerdict.PASSED or kind is None:
+    over ours says nothing, and the recording's own proof and cryptogram take its place; so where we asked for another
+    cryptogram than the recorded terminal did. An approval of a card that is expired or not valid yet stays what the
+    kernel made of it."""
+    asked_otherwise = read.outcome.reason == _NOT_ASKED_FOR
+    kind = cryptogram_type(told.observed.data.get(0x9F27)) if asked_otherwise else read.cryptogram_type
+    unproven = asked_otherwise or read.oda.verdict is OdaVerdict.FAILED
+    if not unproven or told.oda.verdict is not OdaVerdict.PASSED or kind is None:
         return read
     tvr = without_bit(without_bit(read.tvr, TVR_DDA_FAILED), TVR_CDA_FAILED)
-    read = replace(read, oda=told.oda, tvr=tvr, data={**read.data, **told.oda.signed_data})
+    read = replace(read, oda=told.oda, tvr=tvr, cryptogram_type=kind, data={**read.data, **told.oda.signed_data})
     if kind is CryptogramType.TC and (has_bit(tvr, TVR_EXPIRED) or has_bit(tvr, TVR_NOT_YET_EFFECTIVE)):
         return read
     verified = _CVM.get(verified_by(told.observed) or 0, read.outcome.cvm)
