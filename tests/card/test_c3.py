@@ -316,6 +316,20 @@ def test_a_card_s_programme_has_limits_of_its_own(
         assert said(read) == (OutcomeKind.END_APPLICATION, reason)
 
 
+def test_a_programme_raises_no_limit_and_the_empty_one_is_for_every_card(visa: Tap) -> None:
+    """9F5A stands outside every signature: no card chooses itself a limit above the merchant's."""
+    higher = (ProgrammeLimits(bytes.fromhex("3102"), cvm_limit_minor=90_00, transaction_limit_minor=90_00),)
+    limits = {"cvm_limit_minor": 50_00, "transaction_limit_minor": 80_00}
+    card = VisaCard(programme="3102")
+    assert said(visa(card, amount=Money(80_00), programme_limits=higher, **limits)[0])[1] == "amount-not-allowed"
+    _, commands = visa(card, amount=Money(50_00), programme_limits=higher, **limits)
+    assert split_command(commands[2]).data[2:6].hex() == "22404080"
+    every = (ProgrammeLimits(b"", cvm_limit_minor=10_00), *higher)
+    for programme, ttq in (("", "22404080"), ("99", "22404080"), ("3102", "22004080")):
+        _, commands = visa(VisaCard(programme=programme), amount=Money(10_00), programme_limits=every, **limits)
+        assert split_command(commands[2]).data[2:6].hex() == ttq
+
+
 def test_zero_is_asked_online(visa: Tap) -> None:
     read, commands = visa(VisaCard(), amount=Money(0), zero_amount_allowed=True)
     assert split_command(commands[2]).data[2:6].hex() == "22804080"

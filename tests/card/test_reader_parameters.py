@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from taptill.card.parameters import ProgrammeLimits
 from taptill.card.reader_parameters import (
     ReaderParametersRefused,
     download_record,
@@ -64,6 +65,68 @@ def test_limits_flags_types_and_kernel_data_are_taken_over() -> None:
     assert combination.transaction_types == frozenset({0x00, 0x20})
     assert combination.kernel_data == {0xDF8120: bytes.fromhex("0400800000")}
     assert combination.transaction_limit_minor is None
+
+
+MASTERCARD = 'version = "1"\n[[combination]]\nscheme = "mastercard"\naid = "A0000000041010"\nkernel = 2\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "said"),
+    [
+        ('kernel_data.DF8126 = "00000000100A"', "combination 1, kernel_data DF8126", "not of its form"),
+        ('kernel_data.DF8120 = "F450"', "combination 1, kernel_data DF8120", "not of its form"),
+        ('kernel_data.DF811B = "A0B0"', "combination 1, kernel_data DF811B", "not of its form"),
+        ('kernel_data.DF811A = "9F6A"', "combination 1, kernel_data DF811A", "no length"),
+        ('kernel_data.DF8112 = "9F"', "combination 1, tag list", "cut"),
+        ('kernel_data.9F02 = "000000000001"', "combination 1, kernel_data", "9F02 is each sale's own"),
+        ('kernel_data.9F37 = "00000000"', "combination 1, kernel_data", "9F37 is each sale's own"),
+        ('application_version = "02"', "combination 1", "two bytes"),
+        ("floor_limit_minor = -1", "combination 1", "`floor_limit_minor` is no amount"),
+        ("cvm_limit_minor = 1000000000000", "combination 1", "`cvm_limit_minor` is no amount"),
+        ('[[combination.programme]]\nid = "31"', "combination 1", "kernel 3 alone"),
+    ],
+)
+def test_what_a_kernel_could_not_use_is_found_when_it_is_read(line: str, place: str, said: str) -> None:
+    """At the first tap it would cost a customer, or each of them."""
+    with pytest.raises(ReaderParametersRefused, match=said) as refusal:
+        parse_reader_parameters(MASTERCARD + line + "\n", where="acquirer.toml")
+    assert refusal.value.where == f"acquirer.toml, {place}"
+
+
+def test_limits_of_programmes_are_taken_over() -> None:
+    more = """
+    [[combination.programme]]
+    id = "31026409"
+    transaction_limit_minor = 20000
+    floor_limit_minor = 0
+    cvm_limit_minor = 1000
+    zero_amount_allowed = true
+    [[combination.programme]]
+    id = ""
+    status_check = true
+    """
+    (each,) = parse_reader_parameters(ONE + more)
+    named, every = each.combination.programme_limits
+    assert named == ProgrammeLimits(bytes.fromhex("31026409"), 20_000, 0, 1_000, zero_amount_allowed=True)
+    assert every == ProgrammeLimits(b"", status_check=True)
+
+
+@pytest.mark.parametrize(
+    ("programmes", "said", "place"),
+    [
+        (['id = "31"', 'id = "31"'], "two programmes", "combination 1"),
+        (['id = "' + "31" * 17 + '"'], "at most 16 bytes", "combination 1"),
+        (['id = "3"'], "not in hex", "combination 1"),
+        (['id = "31"', 'id = "32"\ncvm_limit_minor = -1'], "`cvm_limit_minor`", "combination 1, programme 2"),
+        (["cvm_limit_minor = 1"], "missing required field `id`", ""),
+        (['id = "31"\nlimit = 3'], "unknown field `limit`", ""),
+    ],
+)
+def test_programmes_that_make_no_sense_are_refused(programmes: list[str], said: str, place: str) -> None:
+    text = ONE + "".join(f"[[combination.programme]]\n{each}\n" for each in programmes)
+    with pytest.raises(ReaderParametersRefused, match=said) as refusal:
+        parse_reader_parameters(text, where="acquirer.toml")
+    assert place in refusal.value.where
 
 
 @pytest.mark.vectors(folder="config", cases=records)

@@ -33,11 +33,18 @@ def test_the_book_s_times_are_in_units_of_a_hundred_microseconds() -> None:
     assert (plain.number(tags.RELAY_ACCURACY), plain.number(tags.RELAY_MISMATCH)) == (300, 50)
 
 
-def test_named_limits_win_over_data_objects_and_those_over_defaults() -> None:
+def test_named_limits_win_over_higher_data_objects_and_those_over_defaults() -> None:
     acquirer = {tags.FLOOR_LIMIT: "000000001000", tags.CVM_LIMIT: "000000002000"}
     both = configured(acquirer, cvm_limit_minor=500, transaction_limit_minor=9_000)
     limits = (tags.FLOOR_LIMIT, tags.CVM_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE)
     assert [both.decimal(tag) for tag in limits] == [1_000, 500, 9_000, 9_000]
+
+
+def test_the_merchants_limit_never_raises_the_acquirers() -> None:
+    acquirer = {tags.CVM_LIMIT: "000000002000", tags.TRANSACTION_LIMIT_ON_DEVICE: "000000003000"}
+    both = configured(acquirer, cvm_limit_minor=5_000, transaction_limit_minor=9_000)
+    limits = (tags.CVM_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE)
+    assert [both.decimal(tag) for tag in limits] == [2_000, 9_000, 3_000]
 
 
 def test_limits_nobody_set_are_none_but_verification_is_always_wanted() -> None:

@@ -1,9 +1,10 @@
 """What a C-2 reader is set to: the book's configuration data objects (EMV Book C-2, Annex A.1).
 
 Comes in: a combination and the sale. Goes out: a `Configuration`, by tag, with names for what the kernel asks of it.
-Strategy: the book's default values, over them `Combination.kernel_data`, over them the combination's named limits. Two
-things differ from the book's defaults: mag-stripe mode is off, and floor and transaction limits nobody set are none, as
-everywhere in this program: how much may stay offline is a budget's to say, before the tap (DESIGN 5.10).
+Strategy: the book's default values, over them `Combination.kernel_data`, over them the combination's named limits where
+those are lower. Two things differ from the book's defaults: mag-stripe mode is off, and floor and transaction limits
+nobody set are none, as everywhere in this program: how much may stay offline is a budget's to say, before the tap
+(DESIGN 5.10).
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from taptill.card.bits import has_bit, without_bit
+from taptill.card.dol import MalformedDol, parse_dol
 from taptill.card.kernels.c2 import tags
+from taptill.card.kernels.c2.data_exchange import tag_list
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.terminal_data import digits
+from taptill.card.tlv import MalformedTlv
 from taptill.errors import ConfigError
 
 AMOUNT_OCTETS = 6
@@ -71,6 +75,7 @@ _LIMITS = (tags.FLOOR_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_D
 _DECIMAL = frozenset({*_LIMITS, tags.MESSAGE_HOLD_TIME})
 PHONE_MESSAGE_OCTETS = 8
 HOLD_UNIT_MS = 100  # of DF812D and DF8130
+_NEXT_STEP = "see EMV Book C-2, A.1"
 _PUBLIC_TAGS_MAX = 0xFFFF  # DF81xx and DF83xx have three octets
 
 
@@ -83,14 +88,11 @@ class Configuration:
     @classmethod
     def of(cls, combination: Combination, request: TapRequest) -> Configuration:
         """Raises ConfigError for a data object of the wrong length, or one that should be digits and is not."""
-        values = dict(DEFAULTS)
-        values |= {tag: value for tag, value in combination.kernel_data.items() if value or tag not in DEFAULTS}
-        values |= _named(combination)
+        values = _configured(combination)
         values.setdefault(0x9F35, bytes([request.terminal_type]))
         if not request.pin_pad:  # DESIGN 5.11
             for tag in (tags.CVM_CAPABILITY_REQUIRED, tags.CVM_CAPABILITY_NOT_REQUIRED):
                 values[tag] = without_bit(values[tag], _ONLINE_PIN)
-        check_kernel_data(values)
         return cls(MappingProxyType(values))
 
     def number(self, tag: int) -> int:
@@ -134,11 +136,32 @@ class Configuration:
         return {tag: value for tag, value in self.values.items() if value and tag <= _PUBLIC_TAGS_MAX}
 
 
+def check_combination(combination: Combination) -> None:
+    """What `Configuration.of` would say at the first tap, and what no tap should find out. Raises ConfigError."""
+    values = _configured(combination)
+    try:
+        parse_dol(values[tags.DEFAULT_UDOL], f"kernel_data {tags.DEFAULT_UDOL:X}")
+        tag_list(values.get(tags.TAGS_TO_READ, b""))
+    except (MalformedDol, MalformedTlv) as broken:
+        raise ConfigError(broken.what, where=broken.where, next_step=_NEXT_STEP) from broken
+
+
+def _configured(combination: Combination) -> dict[int, bytes]:
+    values = dict(DEFAULTS)
+    values |= {tag: value for tag, value in combination.kernel_data.items() if value or tag not in DEFAULTS}
+    check_kernel_data(values)
+    values |= _named(combination)
+    check_kernel_data(values)
+    return values
+
+
 def _named(combination: Combination) -> dict[int, bytes]:
+    """The named limits, unless the acquirer's data object is lower: the merchant's limits arrive here by name."""
     floor, most, cvm = combination.floor_limit_minor, combination.transaction_limit_minor, combination.cvm_limit_minor
     floor = combination.terminal_floor_limit_minor if floor is None else floor  # as EMV Book B, 3.1.1.7
     limits = zip(_LIMITS, (floor, most, most, cvm), strict=True)
     named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits if limit is not None}
+    named = {tag: min(limit, combination.kernel_data.get(tag) or limit) for tag, limit in named.items()}
     if combination.application_version:
         named[0x9F09] = combination.application_version
     return named
@@ -153,6 +176,4 @@ def check_kernel_data(values: Mapping[int, bytes]) -> None:
             right = len(value) % PHONE_MESSAGE_OCTETS == 0
         if not right or (tag in _DECIMAL and not value.hex().isdigit()):
             where = f"kernel_data {tag:X}"
-            raise ConfigError(
-                f"{value.hex().upper()} is not of its form", where=where, next_step="see EMV Book C-2, A.1"
-            )
+            raise ConfigError(f"{value.hex().upper()} is not of its form", where=where, next_step=_NEXT_STEP)
