@@ -128,11 +128,10 @@ def run(tap: Tap, combination: Combination | None = None) -> tuple[CardRead, lis
 
 def undeterminable(tag: int, told: bytes, recorded: bytes) -> bool:
     """What a recording shows of its terminal that no setting of ours can be: what its lists and its dice said, whether
-    it knows relay resistance, and whether it leaves "apply the next rule" in the CVM results."""
+    it knows relay resistance, and whether it leaves "apply the next rule" in the CVM results. Of what can be found in
+    the card we find all that it found."""
     if tag == 0x95 and len(recorded) == len(OF_NO_SETTING):
-        return all(
-            (ours ^ theirs) & ~mask == 0 for ours, theirs, mask in zip(told, recorded, OF_NO_SETTING, strict=True)
-        )
+        return not any(theirs & ~mask & ~ours for ours, theirs, mask in zip(told, recorded, OF_NO_SETTING, strict=True))
     return tag == 0x9F34 and told[:1] == bytes([recorded[0] | 0x40]) and told[1:] == recorded[1:]
 
 
