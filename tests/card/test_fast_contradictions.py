@@ -51,9 +51,15 @@ def test_a_data_object_of_an_impossible_length_is_refused(tap: Tap, tag: int, va
     assert said(read) == (OutcomeKind.END_APPLICATION, "card-data-malformed")
 
 
-def test_a_broken_track_2_is_not_replaced_by_the_number_alone(tap: Tap) -> None:
-    read = held(tap, VisaCard("TC", fdda=1, changes={0x57: "47617390"}))
-    assert said(read) == (OutcomeKind.END_APPLICATION, "data-missing-57")
+@pytest.mark.parametrize("track_2", ["47617390", "", None])
+def test_a_broken_track_2_is_not_replaced_by_the_number_alone(tap: Tap, track_2: str | None) -> None:
+    card = VisaCard("TC", fdda=1, changes={0x57: track_2})
+    assert said(held(tap, card)) == (OutcomeKind.END_APPLICATION, "data-missing-57")
+
+
+def test_an_empty_type_of_cryptogram_is_told_as_one_left_out(tap: Tap) -> None:
+    read = held(tap, VisaCard("TC", fdda=1, changes={0x9F27: ""}))
+    assert (read.outcome.kind, read.data[0x9F27]) == (OutcomeKind.APPROVED, b"\x40")
 
 
 def test_the_number_charged_is_the_number_certified(tap: Tap) -> None:

@@ -156,7 +156,7 @@ def judged(tap: FastTap, outcome: Outcome, cvm: Cvm | Refused = Cvm.NONE) -> Car
     """The tap for the stages below. 95 stays what the card was told, because its cryptogram covers that value; the
     terminal's own findings go into `tvr`."""
     data = shown(tap.sent, tap.data, tap.selection.aid)
-    data.setdefault(0x9F27, cryptogram_information(tap.kind))
+    data[0x9F27] = data.get(0x9F27) or cryptogram_information(tap.kind)
     for tag in _FROM_FCI:
         if tag in tap.selection.fci:
             data.setdefault(tag, tap.selection.fci[tag])
