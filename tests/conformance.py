@@ -4,7 +4,8 @@ Comes in: `@pytest.mark.vectors(folder="tlv", cases=function)` on tests with an 
 of that folder of $TAPTILL_VECTORS. Goes out: one test per `(name, case)` that `function(document)` yields, and, after a
 run of all of them, build/conformance.md and build/conformance.json with a row per vector file.
 Strategy: files are found by folder and read by format, never by name. What a function yields as `NotApplicable` makes
-no test, but a reason in the report. A file that nothing reads is "not read", and tests/test_conformance.py fails.
+no test, but a reason in the report. A file that nothing reads is "not read", and tests/test_conformance.py fails; so it
+does, naming it, for a file that is no JSON object, which keeps no other from being judged.
 """
 
 from __future__ import annotations
@@ -84,14 +85,26 @@ KNOWN = pytest.StashKey[Conformance]()
 _inapplicable: dict[str, dict[str, str]] = {}
 
 
-@cache
 def vector_files() -> dict[str, Document]:
     """Every JSON document of the vectors, by `folder/name.json`; empty without the folder."""
-    found: dict[str, Document] = {}
+    return {file: read for file, read in _everything().items() if isinstance(read, dict)}
+
+
+def unreadable_files() -> dict[str, str]:
+    """What is wrong with a file that holds no vectors at all, by `folder/name.json`."""
+    return {file: read for file, read in _everything().items() if isinstance(read, str)}
+
+
+@cache
+def _everything() -> dict[str, Document | str]:
+    found: dict[str, Document | str] = {}
     for path in sorted(VECTORS.glob("*/*.json")):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(document, dict):
-            found[path.relative_to(VECTORS).as_posix()] = document
+        try:
+            document = json.loads(path.read_text(encoding="utf-8-sig"))
+            wrong = "" if isinstance(document, dict) else "no JSON object"
+        except (OSError, ValueError) as broken:
+            document, wrong = {}, str(broken)
+        found[path.relative_to(VECTORS).as_posix()] = f"{path}: {wrong}" if wrong else document
     return found
 
 
@@ -130,27 +143,19 @@ def _told_apart(cases: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Before anything is deselected, so that what is read does not depend on what this run picks."""
-    known = Conformance({file: FileJudged() for file in vector_files()})
+    known = Conformance({file: FileJudged() for file in _everything()})
     for item in items:
         marker = item.get_closest_marker("vector_case")
-        place = (marker.args[0], marker.args[1]) if marker else _by_its_id(item)
-        if place:
-            known.judged_by[item.nodeid] = place
-            known.files[place[0]].cases.setdefault(place[1], "")
+        if marker:
+            file, name = marker.args
+            known.judged_by[item.nodeid] = file, name
+            known.files[file].cases.setdefault(name, "")
     for file, document in vector_files().items():
         judged = known.files[file]
         untraced = {name: why for name, why in _without_a_trace(document).items() if name not in judged.cases}
         judged.inapplicable = {**untraced, **_inapplicable.get(file, {})}
     known.whole = _modules_with_vectors() <= {item.path for item in items}
     config.stash[KNOWN] = known
-
-
-def _by_its_id(item: pytest.Item) -> tuple[str, str] | None:
-    """A test that finds its files itself: the file whose name its id holds, the longest if several fit."""
-    if item.get_closest_marker("vectors") is None or "[" not in item.name:
-        return None
-    fitting = [file for file in vector_files() if Path(file).stem in item.name]
-    return (max(fitting, key=len), item.name.partition("[")[2].rstrip("]")) if fitting else None
 
 
 def _without_a_trace(document: Document) -> dict[str, str]:

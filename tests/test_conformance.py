@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conformance import KNOWN, VECTORS, Conformance, FileJudged, as_markdown, folder_table, vector_files
+from tests.conformance import (
+    KNOWN,
+    VECTORS,
+    Conformance,
+    FileJudged,
+    as_markdown,
+    folder_table,
+    unreadable_files,
+    vector_files,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -25,6 +34,11 @@ def known(request: pytest.FixtureRequest) -> Conformance:
     if not collected.whole:
         pytest.skip("only a run that collects all tests knows which vectors they read")
     return collected
+
+
+@pytest.mark.vectors
+def test_every_vector_file_is_a_json_object() -> None:
+    assert list(unreadable_files().values()) == []
 
 
 @pytest.mark.vectors
@@ -88,6 +102,30 @@ def test_a_case_becomes_a_test_with_the_name_of_its_file_whatever_that_is(tmp_pa
     assert "test_written.py::test_it[any name:good]" in done.stdout.partition("PASSED")[2]
     assert "test_written.py::test_it[any name:bad]" in done.stdout.partition("FAILED")[2]
     assert "1 failed, 1 passed" in done.stdout
+
+
+def test_a_file_that_is_no_json_is_named_and_keeps_no_other_from_being_judged(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors" / "tlv"
+    folder.mkdir(parents=True)
+    for name, text in (("good", '\ufeff{"cases": []}'), ("cut", '{"cases": ['), ("list", "[1]"), ("latin", "\xe9")):
+        (folder / f"{name}.json").write_bytes(text.encode("latin-1" if name == "latin" else "utf-8"))
+    script = (
+        "from tests.conformance import *; print(list(vector_files())); print(*unreadable_files().values(), sep='\\n')"
+    )
+    environment = {**os.environ, "TAPTILL_VECTORS": str(tmp_path / "vectors")}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    found, *wrong = done.stdout.splitlines()
+    assert found == "['tlv/good.json']"
+    assert [Path(each.partition(":")[0]).name for each in wrong] == ["cut.json", "latin.json", "list.json"]
+    assert wrong[0].endswith("line 1 column 12 (char 11)")
 
 
 def test_vector_files_are_found_by_their_folder() -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.card.vector_keys import vector_stores
+from tests.card.vector_keys import KEY_IS_NOT_HERE, is_keyless, vector_stores
+from tests.conformance import NotApplicable
 
 from taptill.amount.money import Money
 from taptill.card.apdu import split_command
@@ -19,13 +20,15 @@ from taptill.card.outcome import Cvm, OdaMethod, OdaVerdict, OutcomeKind
 from taptill.card.tlv import encode_tlv, find, flatten, parse_tlv, walk
 
 Case = dict[str, Any]
+UNIONPAY = bytes.fromhex("A000000333")
 RECORD = re.compile(r"0[1-9]0[1-9]")  # SFI and number of a record that READ RECORD gives
 PAN_TC_CVR = bytes.fromhex("07010103900000010A01000000000000000000")
 
 
-def personalisations(document: Case) -> Iterator[tuple[str, Case]]:
+def personalisations(document: Case) -> Iterator[tuple[str, Case | NotApplicable]]:
     if "dgis" in document and "icc_rsa_crt" in document:
-        yield "card", document
+        keyless = is_keyless(UNIONPAY, PersonalisedCard(document).ca_index)
+        yield "card", KEY_IS_NOT_HERE if keyless else document
 
 
 class PersonalisedCard:
@@ -47,6 +50,7 @@ class PersonalisedCard:
         self.spoil = False
         tlvs = [tlv for name, octets in self.dgis.items() if RECORD.fullmatch(name) for tlv in walk(parse_tlv(octets))]
         self.pan = next(tlv.value for tlv in tlvs if tlv.tag == 0x5A).hex().rstrip("f")
+        self.ca_index = next((tlv.value for tlv in tlvs if tlv.tag == 0x8F), b"")
         self.expiry = next(tlv.value for tlv in tlvs if tlv.tag == 0x5F24).hex()
         tracks = (tlv.value for tlv in tlvs if tlv.tag == 0x57 and tlv.value.hex().startswith(f"{self.pan}d"))
         self.track2 = next(tracks, bytes.fromhex(f"{self.pan}D{self.expiry[:4]}201F{'' if len(self.pan) % 2 else 'F'}"))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.card.vector_keys import vector_stores
+from tests.card.vector_keys import KEY_IS_NOT_HERE, is_keyless, vector_stores
 from tests.conformance import NotApplicable
 
 from taptill.card.ca_keys import CaKeyStore, ca_key_checksum
@@ -41,13 +41,23 @@ def best_replay(vector: Case, ca_key_stores: Sequence[CaKeyStore]) -> ReplayRepo
     return max(reports, key=lambda report: sum(said == "passed" for said in report.proofs.values()))
 
 
-def recordings(document: Case) -> Iterator[tuple[str, Case]]:
+def transcripts(document: Case) -> Iterator[tuple[str, Case]]:
     for case_id in case_ids(document) or (None,):
         yield str(case_id or "no commands"), {"document": document, "case": case_id}
 
 
+def recordings(document: Case) -> Iterator[tuple[str, Case | NotApplicable]]:
+    for name, vector in transcripts(document):
+        yield name, KEY_IS_NOT_HERE if not is_refused(vector) and lacks_its_key(vector) else vector
+
+
 def recorded(document: Case) -> Iterator[tuple[str, Case]]:
-    return ((name, vector) for name, vector in recordings(document) if not is_refused(vector))
+    return ((name, vector) for name, vector in transcripts(document) if not is_refused(vector))
+
+
+def lacks_its_key(vector: Case) -> bool:
+    observed = observe(load_recording(vector["document"], vector["case"]).exchanges)
+    return is_keyless(observed.aid[:5], observed.data.get(0x8F, b""))
 
 
 def is_refused(vector: Case) -> bool:
@@ -99,7 +109,7 @@ def signed_recordings(document: Case) -> Iterator[tuple[str, Case]]:
         said = load_recording(document, vector["case"]).document
         named = said.get("reverified_here")
         proven = {proof for proof in named if isinstance(proof, str)} if isinstance(named, list) else set()
-        if proven & (DYNAMIC | {"sda"}):
+        if proven & (DYNAMIC | {"sda"}) and not lacks_its_key(vector):
             yield name, {**vector, "proven": proven, "said": said}
 
 

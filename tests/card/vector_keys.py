@@ -12,7 +12,7 @@ from importlib import resources
 from itertools import zip_longest
 from typing import Any
 
-from tests.conformance import vector_files
+from tests.conformance import VECTORS, NotApplicable, vector_files
 
 from taptill.card.ca_keys import CaKey, CaKeyRefused, CaKeyStore, ca_key_checksum, parse_ca_keys
 
@@ -29,6 +29,16 @@ def vector_stores() -> tuple[CaKeyStore, ...]:
         CaKeyStore.of(key or next(iter(keys.values())) for key, keys in zip(turn, by_place.values(), strict=True))
         for turn in zip_longest(*(keys.values() for keys in by_place.values()))
     )
+
+
+KEY_IS_NOT_HERE = NotApplicable("its CA key would stand in the folder capk, which is absent")
+
+
+def is_keyless(rid: bytes, index: bytes) -> bool:
+    """Whether a card under this CA key cannot be judged, for want of the whole folder; a folder without the key of a
+    card that stands beside it is a fault."""
+    known = bool(index) and any(store.find(rid, index[0]) is not None for store in vector_stores())
+    return bool(index) and not known and not (VECTORS / "capk").is_dir()
 
 
 def key_of(entry: dict[str, Any]) -> CaKey:

@@ -3,17 +3,15 @@ and a personalisation made elsewhere under a published test CA key."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pyemv.ac import PaddingType, generate_ac
 from pyemv.kd import derive_icc_mk_a
 from pyemv.tools import encrypt_tdes_ecb
-from tests.card.vector_keys import vector_stores
+from tests.card.vector_keys import KEY_IS_NOT_HERE, is_keyless, vector_stores
+from tests.conformance import NotApplicable
 
 from taplab.card import Card, Scheme
 from taplab.card.pboc_personalisation import PersonalisationError, personalise_from_dgis
@@ -27,8 +25,6 @@ from taptill.card.offline_authentication import (
 from taptill.card.outcome import Oda, OdaVerdict
 from taptill.entropy import Entropy
 
-ROOT = Path(__file__).resolve().parents[2]
-VECTORS = ROOT / os.environ.get("TAPTILL_VECTORS", "../shared/vectors")
 UNIONPAY = bytes.fromhex("A000000333")
 TapACard = Callable[..., Any]
 
@@ -84,34 +80,35 @@ def test_the_bad_certificate_fails_and_nothing_else_about_the_card_does(tap: Tap
     assert authenticate(tapped, CaKeyStore.of([scheme.ca_key()])).verdict is OdaVerdict.FAILED
 
 
-def personalisations() -> list[Any]:
-    """Every file of the cards folder that holds a personalisation in data groups."""
-    folder = VECTORS / "cards"
-    if not folder.is_dir():
-        return [pytest.param(None, marks=pytest.mark.skip(reason=f"vectors folder {folder} is absent"), id="absent")]
-    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    wanted = {"dgis", "icc_rsa_crt", "card_keys_3des"}
-    return [pytest.param(found, id=name) for name, found in documents.items() if wanted <= set(found)]
+def personalisations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if {"dgis", "icc_rsa_crt", "card_keys_3des"} <= set(document):
+        yield "card", document
 
 
-@pytest.mark.vectors
+def of_known_keys(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | NotApplicable]]:
+    for name, vector in personalisations(document):
+        records = (bytes.fromhex(octets) for octets in vector["dgis"].values())
+        indices = (octets.partition(b"\x8f\x01")[2][:1] for octets in records if octets[:1] == b"\x70")
+        keyless = all(is_keyless(UNIONPAY, index) for index in indices if index)
+        yield name, KEY_IS_NOT_HERE if keyless else vector
+
+
+@pytest.mark.vectors(folder="cards", cases=of_known_keys)
 @pytest.mark.parametrize("ttq", ["26000000", "26000080"], ids=["version 00", "version 01"])
-@pytest.mark.parametrize("document", personalisations())
 def test_a_card_personalised_elsewhere_signs_under_its_published_test_ca(
-    document: dict[str, Any], ttq: str, tap: TapACard, entropy: Entropy
+    vector: dict[str, Any], ttq: str, tap: TapACard, entropy: Entropy
 ) -> None:
-    card = Card(personalise_from_dgis(document, balance_minor=5_000), entropy)
+    card = Card(personalise_from_dgis(vector, balance_minor=5_000), entropy)
     tapped = read(tap(card, _9F66=bytes.fromhex(ttq), _9F02=bytes.fromhex("000000000900")))
     judged = [authenticate(tapped, ca_keys) for ca_keys in vector_stores()]
     assert (OdaVerdict.PASSED, "") in [(oda.verdict, oda.reason) for oda in judged]
 
 
-@pytest.mark.vectors
-@pytest.mark.parametrize("document", personalisations())
+@pytest.mark.vectors(folder="cards", cases=personalisations)
 def test_a_card_personalised_without_funds_asks_the_issuer(
-    document: dict[str, Any], tap: TapACard, entropy: Entropy
+    vector: dict[str, Any], tap: TapACard, entropy: Entropy
 ) -> None:
-    tapped = tap(Card(personalise_from_dgis(document), entropy), _9F02=bytes.fromhex("000000000900"))
+    tapped = tap(Card(personalise_from_dgis(vector), entropy), _9F02=bytes.fromhex("000000000900"))
     assert tapped.process() == "9000"
     assert tapped.got[0x9F10][4] & 0x30 == 0x20
     assert 0x94 not in tapped.got
