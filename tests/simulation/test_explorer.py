@@ -23,7 +23,8 @@ from taplab.simulation.explorer import (
     torn_pairs_of,
     with_faults,
 )
-from taplab.simulation.schedule import Kind, Point
+from taplab.simulation.schedule import Fault, Kind, Point
+from taplab.simulation.tap import COMPUTED
 
 JOBS = os.cpu_count() or 1
 
@@ -51,6 +52,13 @@ def test_no_fault_after_a_torn_generate_ac_breaks_a_rule() -> None:
     tally = judge_all(torn_pairs_of(MASTERCARD), JOBS, lambda _: None)
     assert _broken(tally) == []
     assert tally.schedules > 300
+
+
+def test_a_torn_card_is_asked_for_what_it_has_made_and_makes_no_other() -> None:
+    last = judge(MASTERCARD).counts[Point.APDU] - 1
+    torn = (with_faults(MASTERCARD, Fault(Point.APDU, last, Kind.PULLED, made)) for made in (0, COMPUTED))
+    asked_anew, recovered = (judge(day).counts[Point.APDU] for day in torn)
+    assert recovered == asked_anew - 1
 
 
 def test_single_faults_name_every_octet_and_every_operation_of_the_day() -> None:

@@ -19,7 +19,6 @@ from taplab.simulation.ground import Ground
 from taplab.simulation.schedule import Fault, Faults, Kind, Point
 from taplab.simulation.story import Story
 from taptill.card.outcome import CardRead, Outcome, OutcomeKind
-from taptill.card.parameters import Combination
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardLost, Presentation, RawResponse
 from taptill.entropy import Entropy
@@ -35,7 +34,6 @@ ACTIVATION_US = 11_200  # guard time, WUPA, anticollision, SELECT and RATS at 10
 OCTET_US = 85  # nine bits at 106 kbit/s
 FRAME_WAITING_US = 77_300  # ISO/IEC 14443-4, 7.2 with FWI 8: after that a silent card has gone
 DECISION_WAIT_US = round(DECISION_WAIT_S * 1_000_000)
-MASTERCARD_KERNEL, TORN_RECORDS_MAX = 2, 0xDF811D  # EMV Book C-2, A.1: none are kept where an acquirer sets none
 COMPUTED = 1  # value of a fault at a card command: the card has done it, and nobody heard; 0: it never got there
 
 Power = Callable[[], NoReturn]
@@ -100,7 +98,7 @@ class SimReader:
     ) -> None:
         self.url = url
         self._field = field
-        self._combinations = tuple(_keeping_torn_records(each) for each in combinations(ground.terminal.cards))
+        self._combinations = combinations(ground.terminal.cards)
         self._ca_keys = ground.ca_keys
         self._card_timeout_ms = ground.terminal.cards.card_timeout_ms
         self._agenda = agenda
@@ -177,12 +175,6 @@ class SimReader:
         self._busy_until_us = self._agenda.now_us + DECISION_WAIT_US
         self._agenda.after(DECISION_WAIT_US, self._look_soon, TERMINAL)
         self._post(CardSeen(self.url, Presentation(card.uid, "A", card.ats)))
-
-
-def _keeping_torn_records(combination: Combination) -> Combination:
-    if combination.kernel_id != MASTERCARD_KERNEL:
-        return combination
-    return replace(combination, kernel_data=dict(combination.kernel_data) | {TORN_RECORDS_MAX: b"\x01"})
 
 
 class _Air:
