@@ -167,3 +167,16 @@ def test_a_signature_in_a_second_cryptogram_covers_the_values_of_both(
     document = {"apdus": told, "terminal": {"9F37": number.hex()}}
     report = replay(document, None, CaKeyStore.of(scheme.ca_keys()))
     assert (report.proofs["cda"], report.proofs["tdh"]) == ("passed", "passed")
+
+
+def test_where_we_ask_for_another_cryptogram_the_recorded_one_still_counts(
+    scheme: Scheme, combinations: list[Combination]
+) -> None:
+    read, apdus = tap("mastercard_offline", scheme, combinations, 100, offline=True)
+    assert read.outcome.kind.value == "approved"
+    document = {"apdus": apdus, "terminal": {"DF8122": "FFFFFFFFFF"}}
+    report = replay(document, None, CaKeyStore.of(scheme.ca_keys()))
+    assert (report.outcome, report.reason) == ("approved", "judged-over-the-recorded-commands")
+    assert (report.cryptogram_type, report.oda.verdict.value) == (read.cryptogram_type, "passed")
+    assert any("recorded with P1 50" in text for text in report.differing)
+    assert replay(document, None, CaKeyStore()).outcome == "end application"

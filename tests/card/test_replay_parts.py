@@ -9,7 +9,8 @@ import pytest
 
 from taptill.card.ca_keys import CaKeyStore
 from taptill.card.replay.interface import Interface, recorded_interface
-from taptill.card.replay.observation import observe
+from taptill.card.replay.mastercard import mastercard_configuration
+from taptill.card.replay.observation import Cryptogram, Observed, observe
 from taptill.card.replay.recorded_time import elapsed_us
 from taptill.card.replay.recording import Exchange, RecordedCard, joined, load_recording
 from taptill.card.replay.replay import replay
@@ -240,6 +241,13 @@ def test_a_card_number_is_hidden_in_the_issuer_s_own_objects(place: bytes) -> No
         assert hidden not in told
 
 
+def test_the_number_of_the_holder_s_identity_card_is_hidden() -> None:
+    identity = encode_tlv(0x9F61, b"11010119860223001X")
+    answer = options(GPO_VALUES, bytes.fromhex(VISA_ONLINE[2]["r"])[2:-2] + identity)
+    report = run([*VISA_ONLINE[:2], answer])
+    assert report.tags["9F61"] == "*" * 18
+
+
 def test_a_label_that_is_a_card_number_is_hidden() -> None:
     fci = encode_tlv(0x84, VISA) + encode_tlv(0xA5, encode_tlv(0x50, PAN.encode()) + encode_tlv(0x9F38, PDOL))
     selected = {"c": select(VISA), "r": answered(0x6F, fci)}
@@ -262,3 +270,11 @@ def test_nothing_that_is_told_names_the_card() -> None:
     told = json.dumps(run(leaky, origin_field_55=field_55, outcome="4761739001010010").as_json())
     assert "4761739001010010" not in told
     assert "476173******0010" in told
+
+
+def test_the_reader_s_capabilities_are_those_the_cryptogram_was_asked_with() -> None:
+    before, settled = bytes.fromhex("000008"), bytes.fromhex("000808")
+    asked = Cryptogram(0x50, b"", {0x9F33: settled}, ())
+    for cryptograms, capability in (([asked], 0x08), ([], 0x68)):
+        configuration = mastercard_configuration(Observed(sent={0x9F33: before}, cryptograms=cryptograms))
+        assert configuration[0xDF8118] == configuration[0xDF8119] == bytes([capability])

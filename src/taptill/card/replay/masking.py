@@ -16,10 +16,11 @@ from taptill.card.replay.recording import Exchange
 from taptill.card.sensitive import mask_pan
 from taptill.card.tlv import MalformedTlv, Tlv, parse_tlv, walk
 
-_NUMBERS, _TRACK_1, _NAMES = {0x5A, 0x57, 0x9F6B}, 0x56, {0x5F20, 0x9F0B}
+_NUMBERS, _TRACK_1 = {0x5A, 0x57, 0x9F6B}, 0x56
+_NAMES = {0x5F20, 0x9F0B, 0x9F61}  # 9F61 is the number of the holder's identity card on UnionPay cards (JR/T 0025.5)
 _NUMBER = re.compile(r"[0-9]{12,19}")
 _TRACK_1_NUMBER = re.compile(rb"B([0-9]{12,19})\^")
-_NAME_OCTETS_MIN = 4  # shorter ones are blanks or `/`, and would hide half of every text
+_NAME_OCTETS_MIN = 4  # shorter ones are blanks, `/` or Mastercard's 9F61, and would hide half of every text
 
 
 def masking(exchanges: Iterable[Exchange]) -> Callable[[str], str]:
