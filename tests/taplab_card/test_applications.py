@@ -128,6 +128,18 @@ def test_a_phone_is_read_at_the_second_tap(scheme: Scheme, name: str) -> None:
     assert genuine(second, scheme)
 
 
+@pytest.mark.parametrize("name", ["unionpay_phone", "visa_phone", "mastercard_phone"])
+def test_a_verified_phone_stays_verified_while_a_reader_cycles_its_field(scheme: Scheme, name: str) -> None:
+    phone = load_card(name, scheme, SystemEntropy())
+    dear = replace(REQUEST, amount=Money(50_000))
+    read(phone, scheme, dear)
+    for _ in range(3):
+        phone.reset()
+    assert read(phone, scheme, dear).outcome.cvm.value == "consumer device"
+    phone.reset()
+    assert read(phone, scheme, dear).outcome.kind.value == "try again", "for one transaction"
+
+
 def test_a_relay_is_found_and_the_signature_still_holds(scheme: Scheme) -> None:
     """TVR (EMV Book C-2): relay resistance performed, time limits and threshold exceeded."""
     near, far = (load_card(name, scheme, SystemEntropy()) for name in ("mastercard_relay", "mastercard_relayed"))

@@ -55,8 +55,10 @@ class Application(ABC):
         return CardAnswer(self.issued.fci + status, self.issued.compute.select_ms)
 
     def field_off(self) -> None:
-        """A phone's holder who was asked to verify has done so by the next tap, for one transaction."""
-        self._verified, self._verification_asked = self._verification_asked, False
+        """A phone's holder who was asked to verify has done so by the next tap, for one transaction: a field that a
+        reader only switched off and on again has used nothing up."""
+        if self._verification_asked or self._processed:
+            self._verified, self._verification_asked = self._verification_asked, False
         self._begin()
 
     def answer(self, command: Command) -> CardAnswer:
