@@ -217,8 +217,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _ca_keys(options: argparse.Namespace) -> int:
-    from taptill.card.ca_key_records import sift_ca_key_file
-    from taptill.card.ca_keys import CaKeyStore, format_ca_keys
+    from taptill.card.proof.ca_key_records import sift_ca_key_file
+    from taptill.card.proof.ca_keys import CaKeyStore, format_ca_keys
 
     try:
         text = options.file.read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ from typing import Protocol
 import pytest
 
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, Presentation, RawResponse
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from taptill.amount.money import Currency, Money
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.entry_point import Configuration
 from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, UiStatus
 from taptill.card.outcomes import approved
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.payment_data import get_processing_options
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost, Presentation
 from taptill.card.tlv import encode_tlv
 from taptill.card.transaction import (

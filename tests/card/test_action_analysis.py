@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taptill.card.action_analysis import ActionCodes, Reach, issuer_action_codes, reach_of, requested_cryptogram
 from taptill.card.outcome import CryptogramType
+from taptill.card.rules.action_analysis import ActionCodes, Reach, issuer_action_codes, reach_of, requested_cryptogram
 
 AAC, ARQC, TC = CryptogramType.AAC, CryptogramType.ARQC, CryptogramType.TC
 NOTHING = ActionCodes()

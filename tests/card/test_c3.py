@@ -13,9 +13,9 @@ from tests.card.visa_card import PAN, US_DEBIT, VISA, VisaCard, visa_keys
 
 from taptill.amount.money import Money
 from taptill.card.apdu import split_command
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import Cvm, MessageId, OdaMethod, OdaVerdict, OutcomeKind, Start
 from taptill.card.parameters import ProgrammeLimits
+from taptill.card.proof.ca_keys import CaKeyStore
 
 Tap = Callable[..., Any]
 V01 = "26004080"

@@ -10,13 +10,13 @@ from tests.card.visa_card import VISA, VisaCard, visa_keys
 
 from taptill.amount.money import Money
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Selection
 from taptill.card.entry_point import Configuration
-from taptill.card.kernels.c3 import KernelC3
+from taptill.card.kernels.c3.kernel import KernelC3
 from taptill.card.outcome import MessageId, OutcomeKind, Start
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import prepare
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import Presentation
 from taptill.card.tlv import encode_tlv
 from taptill.card.transaction import AskSale, AwaitCard, FinalOutcome, Result, Transmit, run_transaction

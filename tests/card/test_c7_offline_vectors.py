@@ -14,9 +14,9 @@ from tests.conformance import NotApplicable
 
 from taptill.amount.money import Money
 from taptill.card.apdu import split_command
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dol import split_dol
 from taptill.card.outcome import Cvm, OdaMethod, OdaVerdict, OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.tlv import encode_tlv, find, flatten, parse_tlv, walk
 
 Case = dict[str, Any]

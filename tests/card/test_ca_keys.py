@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from taptill.card.ca_key_records import parse_ca_key_records, read_ca_keys
-from taptill.card.ca_keys import (
+from taptill.card.proof.ca_key_records import parse_ca_key_records, read_ca_keys
+from taptill.card.proof.ca_keys import (
     CaKey,
     CaKeyRefused,
     CaKeyStore,
@@ -20,8 +20,8 @@ from taptill.card.ca_keys import (
     parse_ca_keys,
     sift_ca_keys,
 )
-from taptill.card.revocation import RevocationList, RevokedCertificate
-from taptill.card.trusted_ca_keys import CaKeyFile, trusted_store
+from taptill.card.proof.revocation import RevocationList, RevokedCertificate
+from taptill.card.proof.trusted_ca_keys import CaKeyFile, trusted_store
 from taptill.errors import ConfigError
 
 Case = dict[str, Any]
@@ -120,7 +120,7 @@ def test_an_acquirers_download_record_is_a_key(vector: Case) -> None:
 
 
 def shipped(name: str) -> tuple[CaKey, ...]:
-    return parse_ca_keys((resources.files("taptill.card") / name).read_text(encoding="utf-8"))
+    return parse_ca_keys((resources.files("taptill.card.proof") / name).read_text(encoding="utf-8"))
 
 
 def published() -> tuple[CaKey, ...]:
@@ -153,7 +153,7 @@ def test_shipped_keys_say_where_they_come_from_and_cover_every_scheme(name: str)
     assert all(key.source for key in keys)
     schemes = {"A000000003", "A000000004", "A000000025", "A000000065", "A000000152", "A000000333"}
     assert {key.rid.hex().upper() for key in keys} == schemes
-    about = (resources.files("taptill.card") / name).read_text(encoding="utf-8").partition("[about]")[2]
+    about = (resources.files("taptill.card.proof") / name).read_text(encoding="utf-8").partition("[about]")[2]
     assert {line.partition(" = ")[0] for line in about.splitlines()[1:4]} == {"version", "date", "source"}
 
 

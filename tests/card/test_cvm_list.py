@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taptill.card.cvm_list import CvmRule, parse_cvm_list, verify_cardholder
 from taptill.card.outcome import Cvm
-from taptill.card.risk_management import Findings
+from taptill.card.rules.cvm_list import CvmRule, parse_cvm_list, verify_cardholder
+from taptill.card.rules.risk_management import Findings
 
 SALE = {0x9C: "00", 0x9F02: "000000010000", 0x5F2A: "0156", 0x9F33: "E0E8C8", 0x9F35: "22", 0x9F03: "000000000000"}
 X_50_Y_200 = "00001388" + "00004E20"  # 50.00 and 200.00

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taptill.card.certificates import Refused
-from taptill.card.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
-from taptill.card.ecc_certificates import EccPublicKey, parse_icc_certificate, recover_ecc_icc_key
+from taptill.card.proof.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
+from taptill.card.proof.ecc_certificates import EccPublicKey, parse_icc_certificate, recover_ecc_icc_key
+from taptill.card.refused import Refused
 
 SUITES = [P256_SHA256, P521_SHA512]
 STATIC_DATA = bytes.fromhex("5F24033012315A086228000100001117") + bytes.fromhex("7C00")

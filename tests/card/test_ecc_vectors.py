@@ -10,9 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.conformance import NotApplicable
 
-from taptill.card.certificates import Refused
-from taptill.card.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
-from taptill.card.ecc_certificates import (
+from taptill.card.proof.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
+from taptill.card.proof.ecc_certificates import (
     EccCaKey,
     EccPublicKey,
     IccEccCertificate,
@@ -22,6 +21,7 @@ from taptill.card.ecc_certificates import (
     recover_ecc_icc_key,
     recover_ecc_issuer_key,
 )
+from taptill.card.refused import Refused
 
 Case = dict[str, Any]
 SUITES = {("P-256", "SHA-256"): P256_SHA256, ("P-521", "SHA-512"): P521_SHA512}

@@ -14,11 +14,11 @@ import pytest
 
 from taptill.amount.money import Currency, Money
 from taptill.card.apdu import CommandApdu, ResponseApdu, split_command
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.entry_point import Configuration
 from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost, Presentation
 from taptill.card.tlv import encode_tlv, parse_tlv, read_length, read_tag, walk
 from taptill.card.transaction import (

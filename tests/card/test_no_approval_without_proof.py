@@ -25,9 +25,9 @@ from taplab.card.rsa_key import RsaKey
 from taplab.card.scheme import ICC_BITS, ICC_EXPONENT
 from taptill.amount.money import Money
 from taptill.card.apdu import split_command
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import Presentation, RawResponse
 from taptill.card.reader_parameters import parse_reader_parameters

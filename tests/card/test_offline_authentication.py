@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.card.signer import Key, new_key, signed
 
-from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
-from taptill.card.offline_authentication import (
+from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore, ca_key_checksum
+from taptill.card.proof.offline_authentication import (
     AuthenticatedRecord,
     CombinedSignature,
     Evidence,
@@ -22,8 +23,7 @@ from taptill.card.offline_authentication import (
     authenticate_static,
     static_data_of,
 )
-from taptill.card.outcome import Oda, OdaVerdict
-from taptill.card.revocation import RevocationList, RevokedCertificate
+from taptill.card.proof.revocation import RevocationList, RevokedCertificate
 from taptill.card.tlv import Tlv, encode_tlvs, parse_tlv
 
 PAN = "6228000100001117"

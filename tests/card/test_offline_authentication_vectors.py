@@ -11,10 +11,10 @@ from tests.card.signer import new_key, signed
 from tests.card.vector_keys import KEY_IS_NOT_HERE, is_keyless, vector_stores
 from tests.conformance import NotApplicable
 
-from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
-from taptill.card.certificates import (
+from taptill.card.outcome import OdaVerdict
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore, ca_key_checksum
+from taptill.card.proof.certificates import (
     PresentedCertificate,
-    Refused,
     RsaPublicKey,
     dynamic_number,
     recover,
@@ -23,8 +23,8 @@ from taptill.card.certificates import (
     verify_dynamic,
     verify_static,
 )
-from taptill.card.offline_authentication import CombinedSignature, Evidence, authenticate_combined
-from taptill.card.outcome import OdaVerdict
+from taptill.card.proof.offline_authentication import CombinedSignature, Evidence, authenticate_combined
+from taptill.card.refused import Refused
 from taptill.card.tlv import encode_tlv, parse_tlv
 
 Case = dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from taptill.card.apdu import ResponseApdu
-from taptill.card.certificates import Refused
 from taptill.card.records import RECORDS_PER_TAP_MAX, collect, parse_afl, read_records
+from taptill.card.refused import Refused
 from taptill.card.tlv import MalformedTlv, Tlv, encode_tlv, flatten
 
 SAID, SAID_AGAIN, SAID_OTHERWISE = Tlv(0x5F34, b"\x00"), Tlv(0x5F34, b"\x00"), Tlv(0x5F34, b"\x01")

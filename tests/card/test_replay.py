@@ -12,8 +12,8 @@ import pytest
 from tests.card.vector_keys import KEY_IS_NOT_HERE, is_keyless, vector_stores
 from tests.conformance import NotApplicable
 
-from taptill.card.ca_keys import CaKeyStore, ca_key_checksum
 from taptill.card.outcome import CryptogramType, OdaMethod, OdaVerdict
+from taptill.card.proof.ca_keys import CaKeyStore, ca_key_checksum
 from taptill.card.read_card import KERNELS
 from taptill.card.replay.directory import kernel_of, recorded_applications
 from taptill.card.replay.interface import Interface, recorded_interface

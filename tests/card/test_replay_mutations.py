@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taptill.card.ca_keys import CaKeyStore, parse_ca_keys
+from taptill.card.proof.ca_keys import CaKeyStore, parse_ca_keys
 from taptill.card.replay.recording import TranscriptRefused, case_ids, load_recording
 from taptill.card.replay.replay import replay
 from taptill.errors import TapTillError
@@ -19,7 +19,7 @@ from taptill.errors import TapTillError
 Case = dict[str, Any]
 Apdus = list[dict[str, str]]
 PRODUCT_KEYS = CaKeyStore.of(
-    parse_ca_keys((resources.files("taptill.card") / "ca_keys_test.toml").read_text(encoding="utf-8"))
+    parse_ca_keys((resources.files("taptill.card.proof") / "ca_keys_test.toml").read_text(encoding="utf-8"))
 )
 OUTCOMES = {"approved", "declined", "online", "try again", "try another interface", "end application"}
 TERMINALS = st.dictionaries(

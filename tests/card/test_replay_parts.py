@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taptill.card.ca_keys import CaKeyStore
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.replay.interface import Interface, recorded_interface
 from taptill.card.replay.mastercard import mastercard_configuration
 from taptill.card.replay.observation import Cryptogram, Observed, observe

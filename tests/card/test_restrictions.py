@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from taptill.card.restrictions import check_dates, check_usage, check_version, processing_restrictions
-from taptill.card.tvr import NO_TVR
+from taptill.card.rules.restrictions import check_dates, check_usage, check_version, processing_restrictions
+from taptill.card.rules.tvr import NO_TVR
 
 Case = dict[str, Any]
 EXPIRED, NOT_YET, NOT_ALLOWED, FINE = "0040000000", "0020000000", "0010000000", "0000000000"

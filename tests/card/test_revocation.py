@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taptill.card.revocation import RevocationList, RevocationRefused, RevokedCertificate, parse_revocations
+from taptill.card.proof.revocation import RevocationList, RevocationRefused, RevokedCertificate, parse_revocations
 
 UNIONPAY = bytes.fromhex("A000000333")
 

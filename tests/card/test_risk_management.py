@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taptill.card.apdu import ResponseApdu
-from taptill.card.risk_management import (
+from taptill.card.rules.risk_management import (
     Findings,
     LoggedSale,
     RandomSelection,
@@ -22,7 +22,7 @@ from taptill.card.risk_management import (
     select_at_random,
     spent_before,
 )
-from taptill.card.tvr import NO_TVR
+from taptill.card.rules.tvr import NO_TVR
 
 Case = dict[str, Any]
 PAN = "6228000100001117"

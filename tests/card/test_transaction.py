@@ -29,7 +29,7 @@ from tests.card.reader_stage import (
 )
 
 from taptill.card.entry_point import Configuration
-from taptill.card.kernels.c7 import KernelC7
+from taptill.card.kernels.c7.kernel import KernelC7
 from taptill.card.outcome import Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, online_request, see_phone, select_next, try_again
 from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.conformance import VECTORS, NotApplicable, vector_files
 
-from taptill.card.ca_keys import CaKey, CaKeyRefused, CaKeyStore, ca_key_checksum, parse_ca_keys
+from taptill.card.proof.ca_keys import CaKey, CaKeyRefused, CaKeyStore, ca_key_checksum, parse_ca_keys
 
 _SHIPPED = ("ca_keys_test.toml", "ca_keys_live.toml", "ca_keys_recorded.toml")
 
@@ -62,4 +62,4 @@ def _listed() -> Iterator[CaKey]:
 
 def _shipped() -> Iterator[CaKey]:
     for name in _SHIPPED:
-        yield from parse_ca_keys((resources.files("taptill.card") / name).read_text(encoding="utf-8"))
+        yield from parse_ca_keys((resources.files("taptill.card.proof") / name).read_text(encoding="utf-8"))

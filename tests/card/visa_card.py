@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from taplab.card.certificates import icc_certificate, issuer_certificate, signed_dynamic_data
 from taplab.card.rsa_key import RsaKey
-from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.dol import split_dol
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.tlv import encode_tlv, find, parse_tlv
 
 PAN = "4761739001010010"

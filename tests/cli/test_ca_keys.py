@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cli.conftest import Taptill
 
-from taptill.card.ca_keys import format_ca_keys, parse_ca_keys
+from taptill.card.proof.ca_keys import format_ca_keys, parse_ca_keys
 from taptill.terminal.wiring import product_ca_keys
 
 

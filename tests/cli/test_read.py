@@ -15,7 +15,7 @@ from tests.cli.conftest import Taptill
 
 from taplab.card import Card, CardAnswer, Scheme, load_card
 from taplab.pn532.serial_port import VirtualPn532
-from taptill.card.ca_keys import format_ca_keys
+from taptill.card.proof.ca_keys import format_ca_keys
 from taptill.card.replay.observation import observe
 from taptill.card.replay.recording import Recording, TranscriptRefused, case_ids, load_recording
 from taptill.entropy import SystemEntropy

@@ -17,9 +17,9 @@ from taplab.slips import slip_of
 from taplab.world import AWAY_S, World
 from taptill.amount.money import Money
 from taptill.card.adapters.pn532 import Pn532Reader
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import OutcomeKind
 from taptill.card.parameters import TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.clock import SystemClock
 from taptill.entropy import SystemEntropy
 from taptill.terminal.config import CardLimits

@@ -21,7 +21,7 @@ from taplab.fuzz.targets import TARGETS, hold_hostile_card
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, OdaMethod, OdaVerdict, OutcomeKind
 from taptill.card.outcomes import approved, online_request, select_next
 from taptill.card.read_card import KERNELS, drive, read_card
-from taptill.card.risk_management import card_digest
+from taptill.card.rules.risk_management import card_digest
 from taptill.card.sensitive import SensitiveBytes
 from taptill.entropy import SystemEntropy
 

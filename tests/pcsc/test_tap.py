@@ -9,9 +9,9 @@ from taplab.card import Scheme, load_card
 from taplab.pcsc.pcscd import OwnPcscd
 from taptill.amount.money import Money
 from taptill.card.adapters.pcsc import PcscReader
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.entropy import SystemEntropy
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from taplab.simulation.ground import Ground, common_ground
-from taptill.card.ca_keys import CaKeyStore
+from taptill.card.proof.ca_keys import CaKeyStore
 
 PRINT_DIGEST = "from tests.simulation.test_ground import digest, common_ground; print(digest(common_ground()))"
 

@@ -18,9 +18,9 @@ from taplab.card import Card, Scheme, load_card
 from taplab.card.in_hand import CardInHand
 from taplab.provision import card_accounts, issuers
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.entropy import SystemEntropy
 from taptill.host.exchange import HostReply, Verdict

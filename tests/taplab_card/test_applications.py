@@ -14,9 +14,9 @@ from taplab.card import Card, CardState, Scheme, load_card
 from taplab.card.card_file import CardFileError
 from taplab.card.in_hand import CardInHand
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OdaVerdict
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardLost, RawResponse
 from taptill.entropy import SystemEntropy

@@ -12,7 +12,7 @@ from taplab.card import CardState, Scheme, load_card, packaged_cards
 from taplab.card.card_file import CardFileError
 from taplab.card.card_state import CardStateError
 from taplab.card.scheme import SchemeFileError
-from taptill.card.ca_keys import parse_ca_keys
+from taptill.card.proof.ca_keys import parse_ca_keys
 from taptill.entropy import SystemEntropy
 
 # UnionPay numbers of this lab; beginnings of published test numbers of Visa, Mastercard and American Express.

@@ -18,7 +18,6 @@ from taplab.card import Card, Scheme, load_card
 from taplab.card.in_hand import CardInHand
 from taplab.card.issuing import SCRIPT_PURPOSE
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.entry_point import (
     Activation,
     Configuration,
@@ -30,6 +29,7 @@ from taptill.card.entry_point import (
 )
 from taptill.card.outcome import Start
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import KERNELS, exchange
 from taptill.card.tlv import encode_tlv
 from taptill.entropy import SystemEntropy

@@ -17,17 +17,17 @@ from pyemv.kd import derive_common_sk, derive_icc_mk_a
 from taphost.issuer_keys import purpose_key
 from taplab.card import Card, Scheme, load_card
 from taplab.card.issuing import CODE_PURPOSE
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import RsaPublicKey, recover
 from taptill.card.dol import fill_dol
-from taptill.card.offline_authentication import (
+from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.certificates import RsaPublicKey, recover
+from taptill.card.proof.offline_authentication import (
     AuthenticatedRecord,
     CombinedSignature,
     Evidence,
     authenticate_combined,
     static_data_of,
 )
-from taptill.card.outcome import Oda, OdaVerdict
 from taptill.card.tlv import encode_tlv, parse_tlv
 
 MASTERCARD = bytes.fromhex("A000000004")

@@ -15,14 +15,14 @@ from tests.conformance import NotApplicable
 
 from taplab.card import Card, Scheme
 from taplab.card.pboc_personalisation import PersonalisationError, personalise_from_dgis
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.offline_authentication import (
+from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import (
     AuthenticatedRecord,
     Evidence,
     authenticate_fast,
     static_data_of,
 )
-from taptill.card.outcome import Oda, OdaVerdict
 from taptill.entropy import Entropy
 
 UNIONPAY = bytes.fromhex("A000000333")

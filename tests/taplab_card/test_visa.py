@@ -9,9 +9,9 @@ import pytest
 from pyemv.cvn import VisaCVN10, VisaCVN18
 
 from taplab.card import Card, Scheme
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.offline_authentication import AuthenticatedRecord, Evidence, authenticate_fast, static_data_of
 from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import AuthenticatedRecord, Evidence, authenticate_fast, static_data_of
 from taptill.card.tlv import parse_tlv
 
 VISA = bytes.fromhex("A000000003")

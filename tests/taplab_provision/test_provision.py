@@ -21,7 +21,7 @@ from taphost.config import load_config as load_host_config
 from taplab.card import Scheme, packaged_cards
 from taplab.lab_certificates import CertificateFiles, make_certificates
 from taplab.provision import KEY_SET_ID, TERMINAL_ID, LabFiles, LabSecretsError, provision, terminal_config
-from taptill.card.ca_keys import parse_ca_keys
+from taptill.card.proof.ca_keys import parse_ca_keys
 from taptill.credential.adapters.file_keystore import FileKeyStore
 from taptill.credential.dukpt import KeyUsage, derive_initial_key, derive_working_key
 from taptill.terminal.config import load_config as load_terminal_config

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import (
     CardNumber,
     CardRead,
@@ -22,6 +21,7 @@ from taptill.card.outcome import (
     Outcome,
     OutcomeKind,
 )
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import Presentation
 from taptill.card.sensitive import SensitiveBytes
 from taptill.clock import Timestamp, Trust

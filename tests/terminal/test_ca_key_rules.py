@@ -10,16 +10,16 @@ import pytest
 from msgspec.structs import replace as with_settings
 from tests.terminal.shop import CONFIG, Shop, tapped
 
-from taptill.card.ca_keys import CaKeyRefused, format_ca_keys
-from taptill.card.offline_authentication import Evidence, issuer_key_of
 from taptill.card.outcome import OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyRefused, format_ca_keys
+from taptill.card.proof.offline_authentication import Evidence, issuer_key_of
 from taptill.errors import ConfigError
 from taptill.receipt.compose import compose
 from taptill.receipt.facts import Language
 from taptill.receipt.text import render_text
 from taptill.terminal.wiring import product_ca_keys, replay_ca_keys, trusted_ca_keys
 
-TEST_FILE = Path(str(resources.files("taptill.card") / "ca_keys_test.toml"))
+TEST_FILE = Path(str(resources.files("taptill.card.proof") / "ca_keys_test.toml"))
 UNIONPAY = bytes.fromhex("A000000333")
 
 

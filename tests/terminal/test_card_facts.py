@@ -10,8 +10,8 @@ from tests.terminal.shop import Shop, tapped
 from taplab.card import Scheme, load_card, packaged_cards
 from taplab.card.in_hand import CardInHand
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.clock import SystemClock
 from taptill.entropy import SystemEntropy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taptill.card.refusal import NO_KERNEL
+from taptill.card.nothing_in_common import NO_KERNEL
 from taptill.card.selection import KERNEL_NAMES
 from taptill.terminal.reasons import REASONS, explain_reason
 from taptill.terminal.wiring import read_profile

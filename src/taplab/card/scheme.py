@@ -18,7 +18,7 @@ from typing import Self
 from taplab.card.certificates import Certificate, icc_certificate, issuer_certificate
 from taplab.card.rsa_key import RsaKey
 from taplab.secret_file import write_secret
-from taptill.card.ca_keys import CaKey, ca_key_checksum, format_ca_keys
+from taptill.card.proof.ca_keys import CaKey, ca_key_checksum, format_ca_keys
 from taptill.entropy import Entropy
 from taptill.errors import ConfigError
 

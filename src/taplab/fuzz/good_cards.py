@@ -14,12 +14,12 @@ from importlib.resources import files
 
 from taplab.card import Card, Scheme, load_card
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import Presentation, RawResponse
 from taptill.card.reader_parameters import parse_reader_parameters
-from taptill.card.risk_management import card_digest
+from taptill.card.rules.risk_management import card_digest
 
 CARD_TIMEOUT_MS = 3_000
 KERNEL_2 = 2

@@ -12,7 +12,7 @@ from taplab.fuzz.hostile_card import HostileCard, LawBroken
 from taplab.fuzz.laws import check_read, check_update
 from taptill.card.apdu import MalformedApdu
 from taptill.card.entry_point import Configuration
-from taptill.card.kernels.c3_issuer_update import REASON
+from taptill.card.kernels.c3.issuer_update import REASON
 from taptill.card.parameters import TapRequest
 from taptill.card.read_card import exchange
 from taptill.card.reader import CardLost, Presentation

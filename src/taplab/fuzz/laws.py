@@ -10,7 +10,7 @@ from taplab.fuzz.hostile_card import LawBroken
 from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
 from taptill.card.parameters import TapRequest
-from taptill.card.risk_management import card_digest
+from taptill.card.rules.risk_management import card_digest
 
 _ENDS = frozenset(OutcomeKind) - {OutcomeKind.SELECT_NEXT}  # the entry point's own affair
 

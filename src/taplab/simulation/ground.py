@@ -39,7 +39,7 @@ from taplab.provision import (
     issuers,
     terminal_config,
 )
-from taptill.card.ca_keys import CaKeyStore
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.credential.adapters.file_keystore import write_keystore
 from taptill.credential.dukpt import derive_initial_key
 from taptill.entropy import Entropy

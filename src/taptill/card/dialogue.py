@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, Start
 from taptill.card.parameters import TapRequest
 from taptill.card.preprocessing import Prepared
+from taptill.card.proof.ca_keys import CaKeyStore
 
 Dialogue = Generator[CommandApdu, ResponseApdu, CardRead]
 

@@ -11,15 +11,15 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Kernel, Selection
 from taptill.card.dol import MalformedDol
+from taptill.card.nothing_in_common import no_kernel, nothing_in_common
 from taptill.card.outcome import CardRead, OutcomeKind, Start
 from taptill.card.outcomes import end_application, no_application_left, select_next, try_again, try_another_interface
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import Prepared, copy_all, prepare_all
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost
-from taptill.card.refusal import no_kernel, nothing_in_common
 from taptill.card.selection import (
     PPSE,
     Candidate,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from taptill.card.apdu import CommandApdu
-from taptill.card.certificates import Refused
 from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.outcome import CardNumber, CryptogramType
+from taptill.card.refused import Refused
 from taptill.card.sensitive import SensitiveBytes
 from taptill.card.tlv import Tlv, encode_tlv, parse_tlv
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Kernel
 from taptill.card.entry_point import run_entry_point
 from taptill.card.kernels.c2.kernel import KernelC2
-from taptill.card.kernels.c3 import KernelC3
-from taptill.card.kernels.c7 import KernelC7
+from taptill.card.kernels.c3.kernel import KernelC3
+from taptill.card.kernels.c7.kernel import KernelC7
 from taptill.card.outcome import CardRead
 from taptill.card.outcomes import end_application, try_again
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost, CardReader
 
 KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 3: KernelC3(), 7: KernelC7()})

@@ -10,8 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
-from taptill.card.certificates import Refused
-from taptill.card.offline_authentication import RECORD_TEMPLATE, AuthenticatedRecord
+from taptill.card.proof.offline_authentication import RECORD_TEMPLATE, AuthenticatedRecord
+from taptill.card.refused import Refused
 from taptill.card.tlv import Tlv, is_constructed, parse_tlv, walk
 
 AFL_ENTRY_OCTETS = 4

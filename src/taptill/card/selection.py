@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from taptill.card.apdu import CommandApdu
-from taptill.card.ca_keys import RID_OCTETS
 from taptill.card.dol import MalformedDol, iterate_dol
 from taptill.card.parameters import Combination
 from taptill.card.preprocessing import Prepared
+from taptill.card.proof.ca_keys import RID_OCTETS
 from taptill.card.tlv import Tlv, find, find_all
 
 PPSE = b"2PAY.SYS.DDF01"

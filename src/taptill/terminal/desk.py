@@ -14,8 +14,8 @@ from typing import TypedDict, TypeVar
 
 import msgspec
 
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.parameters import Combination
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.clock import Clock, Trust
 from taptill.credential.dukpt import DukptError, next_counter
 from taptill.credential.keystore import KeyStore, KeyStoreError

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, Outcome, OutcomeKind
 from taptill.card.parameters import Combination
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardReader, ReaderLost
 from taptill.terminal.effects import RunKernel

@@ -15,17 +15,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from taptill.card.ca_key_records import read_ca_keys
-from taptill.card.ca_keys import CaKey, CaKeyStore, parse_ca_keys
 from taptill.card.entry_point import Configuration
 from taptill.card.outcome import CardRead, UiRequest
 from taptill.card.parameters import Combination
+from taptill.card.proof.ca_key_records import read_ca_keys
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore, parse_ca_keys
+from taptill.card.proof.revocation import RevocationList, parse_revocations
+from taptill.card.proof.trusted_ca_keys import CaKeyFile, trusted_store
 from taptill.card.read_card import KERNELS
 from taptill.card.reader import CardReader
 from taptill.card.reader_parameters import SchemeCombination, parse_reader_parameters
-from taptill.card.revocation import RevocationList, parse_revocations
 from taptill.card.transaction import run_transaction
-from taptill.card.trusted_ca_keys import CaKeyFile, trusted_store
 from taptill.clock import Clock, SystemClock
 from taptill.credential.keystore import KeyStore
 from taptill.entropy import Entropy, SystemEntropy
@@ -92,7 +92,7 @@ def replay_ca_keys(paths: Sequence[Path]) -> CaKeyStore:
 
 
 def _shipped_ca_keys(name: str) -> tuple[CaKey, ...]:
-    return parse_ca_keys((files("taptill.card") / name).read_text(encoding="utf-8"), where=name)
+    return parse_ca_keys((files("taptill.card.proof") / name).read_text(encoding="utf-8"), where=name)
 
 
 def _ca_key_files(paths: Sequence[Path]) -> list[CaKeyFile]:

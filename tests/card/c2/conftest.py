@@ -10,11 +10,11 @@ import pytest
 from tests.card.c2.mchip_card import MASTERCARD, mastercard_keys
 
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.entry_point import run_entry_point
 from taptill.card.kernels.c2.kernel import KernelC2
 from taptill.card.outcome import CardRead
 from taptill.card.parameters import Combination, TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive
 from taptill.card.reader import Presentation, RawResponse
 

@@ -15,8 +15,8 @@ from functools import lru_cache
 from taplab.card.certificates import Certificate, icc_certificate, issuer_certificate
 from taplab.card.rsa_key import RsaKey
 from taptill.card.apdu import split_command
-from taptill.card.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.dol import split_dol
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.reader import CardLost
 from taptill.card.tlv import encode_tlv, find, parse_tlv
 

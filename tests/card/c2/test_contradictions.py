@@ -9,8 +9,8 @@ from tests.card.c2.conftest import Hold
 from tests.card.c2.mchip_card import CDOL1, GENERATE, PAN, RECOVER, MchipCard
 
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyStore
 
 OTHER_PAN = "5413339000001521"
 NO_FINDING_COUNTS = {0xDF8120: "0000000000", 0xDF8121: "0000000000", 0xDF8122: "0000000000"}

@@ -10,8 +10,8 @@ from tests.card.c2.conftest import Hold
 from tests.card.c2.mchip_card import CRYPTOGRAM, GENERATE, PAN, RECORD, MchipCard
 
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, MessageId, OdaMethod, OdaVerdict, OutcomeKind, Start
+from taptill.card.proof.ca_keys import CaKeyStore
 
 
 def said(read: CardRead) -> tuple[OutcomeKind, str]:

@@ -10,9 +10,9 @@ from tests.card.c2.conftest import REQUEST, TimedCard
 
 from taphost.issuer import derive_card_key, is_genuine
 from taplab.card import Card, Scheme, load_card
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, OutcomeKind
 from taptill.card.parameters import TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import CardLost
 from taptill.card.reader_parameters import parse_reader_parameters

@@ -11,8 +11,8 @@ from tests.card.c2.conftest import REQUEST, TimedCard
 
 from taplab.card import Scheme, load_card
 from taptill.amount.money import Money
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, OdaVerdict, OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader_parameters import parse_reader_parameters
 from taptill.entropy import SystemEntropy

@@ -9,9 +9,9 @@ from tests.card.c2.conftest import Hold
 from tests.card.c2.mchip_card import CHECKSUM, MchipCard
 
 from taptill.amount.money import Money
-from taptill.card.certificates import Refused
 from taptill.card.kernels.c2.mag_track import TrackLayout, filled, layout_of, numeric_number
 from taptill.card.outcome import CardRead, Cvm, OutcomeKind
+from taptill.card.refused import Refused
 from taptill.card.tlv import encode_tlv
 
 MAG_STRIPE_ON = {0xDF811B: "20", 0xDF811E: "10", 0xDF812C: "00"}

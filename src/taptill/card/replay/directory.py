@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taptill.card.apdu import SW_OK, MalformedApdu, split_command
-from taptill.card.ca_keys import RID_OCTETS
-from taptill.card.certificates import Refused
+from taptill.card.proof.ca_keys import RID_OCTETS
 from taptill.card.records import parse_afl
+from taptill.card.refused import Refused
 from taptill.card.replay.observation import Observed
 from taptill.card.replay.recording import SELECT, Exchange, Recording, joined
 from taptill.card.selection import (

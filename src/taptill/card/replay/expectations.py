@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from taptill.card.apdu import CommandApdu, MalformedApdu, split_command
-from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
 from taptill.card.payment_data import gpo_objects
+from taptill.card.refused import Refused
 from taptill.card.replay.observation import (
     CDOL1,
     CDOL2,

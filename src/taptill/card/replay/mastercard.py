@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from taptill.card.bits import has_bit
 from taptill.card.replay.observation import Observed
-from taptill.card.tvr import TVR_FLOOR_LIMIT_EXCEEDED
+from taptill.card.rules.tvr import TVR_FLOOR_LIMIT_EXCEEDED
 
 # EMV Book 3, Annex C3 and 10.5; on the device itself by EMV Book C-2, CVM.3 and CVM.4.
 ON_DEVICE, ONLINE_PIN, SIGNATURE, NO_CVM, NONE_PERFORMED = 0x01, 0x02, 0x1E, 0x1F, 0x3F

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, split_command
-from taptill.card.certificates import Refused
 from taptill.card.dol import MalformedDol, split_dol
-from taptill.card.offline_authentication import AuthenticatedRecord
 from taptill.card.payment_data import gpo_objects
+from taptill.card.proof.offline_authentication import AuthenticatedRecord
 from taptill.card.records import parse_afl
+from taptill.card.refused import Refused
 from taptill.card.replay.recording import GENERATE_AC, SELECT, Exchange, joined
 from taptill.card.selection import PPSE
 from taptill.card.tlv import MalformedTlv, Tlv, find, flatten, parse_tlv

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import Refused
-from taptill.card.offline_authentication import (
+from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import (
     CombinedSignature,
     Evidence,
     authenticate_combined,
@@ -24,7 +24,7 @@ from taptill.card.offline_authentication import (
     issuer_key_of,
     static_data_of,
 )
-from taptill.card.outcome import Oda, OdaVerdict
+from taptill.card.refused import Refused
 from taptill.card.replay.observation import Cryptogram, Observed
 from taptill.card.tlv import find
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from taptill.card.bits import has_bit, without_bit
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.kernels.fast_tap import given_cryptogram
+from taptill.card.kernels.fast.tap import given_cryptogram
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination
 from taptill.card.payment_data import cryptogram_type, parse_track2
+from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import KERNELS, drive, read_card
 from taptill.card.replay.differences import command_differences
 from taptill.card.replay.directory import (
@@ -35,9 +35,9 @@ from taptill.card.replay.proofs import judge_proofs
 from taptill.card.replay.recording import RecordedCard, Recording, case_ids, load_recording
 from taptill.card.replay.report import OUTCOME_WORDS, ReplayReport, shown_tags
 from taptill.card.replay.terminal import RecordedTerminal, recorded_field_55, recorded_terminal
+from taptill.card.rules.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED, TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE
 from taptill.card.selection import DEFAULT_KERNELS, KERNEL_NAMES
 from taptill.card.sensitive import mask_pan
-from taptill.card.tvr import TVR_CDA_FAILED, TVR_DDA_FAILED, TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE
 
 _BY_CRYPTOGRAM = {
     CryptogramType.TC: OutcomeKind.APPROVED,

@@ -13,7 +13,7 @@ from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.card_data import get_data
-from taptill.card.kernels.c2.transaction import Transaction
+from taptill.card.kernels.c2.tap_database import TapDatabase
 from taptill.card.outcome import Outcome
 from taptill.card.reader import CardLost
 
@@ -21,7 +21,7 @@ BALANCE_OCTETS = 6
 _BALANCE_READABLE = (1, 0x02)  # 9F5D
 
 
-def read_balance(here: Transaction, into: int) -> Generator[CommandApdu, ResponseApdu, None]:
+def read_balance(here: TapDatabase, into: int) -> Generator[CommandApdu, ResponseApdu, None]:
     """Procedures Pre-Gen AC Balance Reading (`into` DF8104) and Post-Gen AC Balance Reading (`into` DF8105)."""
     wanted = into in here.configuration.values or into in here.exchange.known
     if not wanted or not has_bit(here.card.get(tags.APPLICATION_CAPABILITIES, b""), _BALANCE_READABLE):
@@ -31,7 +31,7 @@ def read_balance(here: Transaction, into: int) -> Generator[CommandApdu, Respons
         here.terminal[into] = balance
 
 
-def read_balance_after(here: Transaction) -> Generator[CommandApdu, ResponseApdu, None]:
+def read_balance_after(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, None]:
     """S17: the card has answered by now, so it may as well be gone."""
     try:
         yield from read_balance(here, tags.BALANCE_AFTER)
@@ -39,7 +39,7 @@ def read_balance_after(here: Transaction) -> Generator[CommandApdu, ResponseApdu
         return
 
 
-def with_balance(here: Transaction, outcome: Outcome) -> Outcome:
+def with_balance(here: TapDatabase, outcome: Outcome) -> Outcome:
     """S9_10.75: shown beside the approval."""
     balance = here.terminal.get(tags.BALANCE_AFTER)
     if balance is None or outcome.ui_on_outcome is None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
-from taptill.card.certificates import Refused
 from taptill.card.kernels.c2.options import active_afl
-from taptill.card.kernels.c2.transaction import Mode, State, Transaction
+from taptill.card.kernels.c2.tap_database import Mode, State, TapDatabase
 from taptill.card.outcomes import end_application
 from taptill.card.records import collect, read_records
+from taptill.card.refused import Refused
 from taptill.card.tlv import MalformedTlv, find, parse_tlv
 
 GET_DATA_MAX = 16  # data objects a terminal may have read in one tap; more only cost the card's time in the field
 
 
-def read_emv_data(here: Transaction) -> State:
+def read_emv_data(here: TapDatabase) -> State:
     """S3R1 and states 4 and 5: what the terminal asked for by GET DATA, then the records. Raises MalformedTlv."""
     for _ in range(GET_DATA_MAX):
         tag = here.exchange.next_card_tag()
@@ -29,7 +29,7 @@ def read_emv_data(here: Transaction) -> State:
     return (yield from read_data(here, Mode.EMV))
 
 
-def read_data(here: Transaction, mode: Mode) -> State:
+def read_data(here: TapDatabase, mode: Mode) -> State:
     """The records of a mode, into the transaction. Raises MalformedTlv."""
     records = yield from read_records(active_afl(here, mode))
     if isinstance(records, Refused):

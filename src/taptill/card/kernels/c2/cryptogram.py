@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
-from taptill.card.certificates import Refused
 from taptill.card.kernels.c2 import tags
-from taptill.card.kernels.c2.transaction import State, Transaction
+from taptill.card.kernels.c2.tap_database import State, TapDatabase
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import end_application, try_again
 from taptill.card.payment_data import FORMAT_1, FORMAT_2, cryptogram_type
 from taptill.card.reader import CardLost
 from taptill.card.records import collect
+from taptill.card.refused import Refused
+from taptill.card.rules.tvr import TVR_ON_EXCEPTION_FILE
 from taptill.card.tlv import Tlv, parse_tlv
 from taptill.card.torn import TornRecord, torn_card
-from taptill.card.tvr import TVR_ON_EXCEPTION_FILE
 
 _SAME_SALE = (0x9F02, 0x9F03, 0x5F2A, 0x9C, 0x9F1A)
 _FORMAT_1_OCTETS = range(11, 44)  # EMV Book C-2, 5.4: CID, ATC, AC and up to 32 of issuer application data
@@ -32,7 +32,7 @@ _ALLOWED = {
 }
 
 
-def get_cryptogram(here: Transaction) -> State:
+def get_cryptogram(here: TapDatabase) -> State:
     """S456.43 to S456.48. Raises MalformedTlv, MalformedDol."""
     torn = _torn(here)
     if torn is None:
@@ -44,7 +44,7 @@ def get_cryptogram(here: Transaction) -> State:
     return _take_answer(here, response)
 
 
-def generate_ac(here: Transaction) -> State:
+def generate_ac(here: TapDatabase) -> State:
     """S9 (and S11, after a recovery that failed). Raises MalformedTlv, MalformedDol."""
     here.terminal[0x95] = here.tvr
     here.cdol_values = here.fill(here.card[0x8C], "CDOL1")
@@ -63,7 +63,7 @@ def recover_ac(drdol_values: bytes) -> CommandApdu:
     return CommandApdu(0x80, 0xD0, 0x00, 0x00, drdol_values, 0, "RECOVER AC")
 
 
-def _torn(here: Transaction) -> TornRecord | None:
+def _torn(here: TapDatabase) -> TornRecord | None:
     """S456.43 and S456.44."""
     if not here.configuration.number(tags.TORN_RECORDS_MAX) or not here.card.get(tags.DRDOL):
         return None
@@ -71,11 +71,11 @@ def _torn(here: Transaction) -> TornRecord | None:
     return next((each for each in here.request.torn_records if each.card == card and _is_this_sale(here, each)), None)
 
 
-def _is_this_sale(here: Transaction, torn: TornRecord) -> bool:
+def _is_this_sale(here: TapDatabase, torn: TornRecord) -> bool:
     return all(torn.terminal.get(tag) == here.terminal.get(tag) for tag in _SAME_SALE)
 
 
-def _take_up(here: Transaction, torn: TornRecord) -> None:
+def _take_up(here: TapDatabase, torn: TornRecord) -> None:
     """S10.10 and S10.11: the transaction goes on as what it was when the card left."""
     here.terminal.update(torn.terminal)
     listed = has_bit(here.tvr, TVR_ON_EXCEPTION_FILE)
@@ -88,7 +88,7 @@ def _take_up(here: Transaction, torn: TornRecord) -> None:
     here.recovered = True
 
 
-def _record(here: Transaction) -> TornRecord | None:
+def _record(here: TapDatabase) -> TornRecord | None:
     """S9.5 to S9.13."""
     records_max = here.configuration.number(tags.TORN_RECORDS_MAX)
     drdol = here.card.get(tags.DRDOL)
@@ -107,7 +107,7 @@ def _record(here: Transaction) -> TornRecord | None:
     )
 
 
-def _take_answer(here: Transaction, response: ResponseApdu) -> Outcome | None:
+def _take_answer(here: TapDatabase, response: ResponseApdu) -> Outcome | None:
     """S9.18 to S9.24 (S10.12 to S10.18, S11.8 to S11.21)."""
     answer = cryptogram_objects(response.data)
     found = answer if isinstance(answer, Refused) else collect(answer)

@@ -11,21 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from taptill.card.action_analysis import ActionCodes, Reach, reach_of, requested_cryptogram
 from taptill.card.bits import has_bit
-from taptill.card.ca_keys import RID_OCTETS
-from taptill.card.certificates import Refused
-from taptill.card.cvm_list import verify_cardholder
 from taptill.card.dol import parse_dol
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.balance import read_balance
-from taptill.card.kernels.c2.transaction import AIP_COMBINED_AUTHENTICATION, State, Transaction
+from taptill.card.kernels.c2.tap_database import AIP_COMBINED_AUTHENTICATION, State, TapDatabase
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import end_application, select_next
-from taptill.card.restrictions import processing_restrictions
-from taptill.card.risk_management import Findings, check_exceptions
-from taptill.card.tlv import find, parse_tlv
-from taptill.card.tvr import (
+from taptill.card.proof.ca_keys import RID_OCTETS
+from taptill.card.refused import Refused
+from taptill.card.rules.action_analysis import ActionCodes, Reach, reach_of, requested_cryptogram
+from taptill.card.rules.cvm_list import verify_cardholder
+from taptill.card.rules.restrictions import processing_restrictions
+from taptill.card.rules.risk_management import Findings, check_exceptions
+from taptill.card.rules.tvr import (
     TVR_CDA_FAILED,
     TVR_CVM_FAILED,
     TVR_DATA_MISSING,
@@ -33,6 +32,7 @@ from taptill.card.tvr import (
     TVR_ODA_NOT_PERFORMED,
     TVR_ON_EXCEPTION_FILE,
 )
+from taptill.card.tlv import find, parse_tlv
 
 ON_DEVICE, NOT_ASKED_FOR = bytes.fromhex("010002"), bytes.fromhex("3F0002")  # 9F34, CVM.3 and CVM.4
 NOT_GIVEN = bytes.fromhex("FFFFFFFFFC")  # an action code the card leaves out: all bits of the TVR but relay resistance
@@ -43,7 +43,7 @@ _CODE_OCTETS = 5
 _SIGNED_FOR = {0x9F02: 6, 0x5F2A: 2, 0x9F37: 4}
 
 
-def decide(here: Transaction) -> State:
+def decide(here: TapDatabase) -> State:
     """S456: from the card's data to what GENERATE AC will ask."""
     refusal = _may_go_on(here) or _prepare_authentication(here)
     if refusal is not None:
@@ -63,7 +63,7 @@ def decide(here: Transaction) -> State:
     return None
 
 
-def _may_go_on(here: Transaction) -> Outcome | None:
+def _may_go_on(here: TapDatabase) -> Outcome | None:
     """S456.5 to S456.23."""
     if not here.exchange.may_write():
         return end_application("data-exchange-time-out")  # S6
@@ -81,7 +81,7 @@ def _may_go_on(here: Transaction) -> Outcome | None:
     return None
 
 
-def _prepare_authentication(here: Transaction) -> Outcome | None:
+def _prepare_authentication(here: TapDatabase) -> Outcome | None:
     """S3R1.17 and S456.24 to S456.28: CDA is asked for only where it can be judged."""
     here.combined = here.configuration.combined_authentication and has_bit(here.aip, AIP_COMBINED_AUTHENTICATION)
     if not here.combined:
@@ -97,7 +97,7 @@ def _prepare_authentication(here: Transaction) -> Outcome | None:
     return None
 
 
-def select_cvm(here: Transaction, above: bool) -> None:
+def select_cvm(here: TapDatabase, above: bool) -> None:
     """Procedure CVM Selection (EMV Book C-2, 7.5)."""
     if here.on_device_verification:
         here.terminal[0x9F34] = ON_DEVICE if above else NOT_ASKED_FOR
@@ -107,7 +107,7 @@ def select_cvm(here: Transaction, above: bool) -> None:
     here.terminal[0x9F34] = verified.results
 
 
-def analyse(here: Transaction) -> CryptogramType:
+def analyse(here: TapDatabase) -> CryptogramType:
     """Procedure Terminal Action Analysis (EMV Book C-2, 7.8)."""
     values = here.configuration.values
     terminal = ActionCodes(values[tags.TAC_DENIAL], values[tags.TAC_ONLINE], values[tags.TAC_DEFAULT])
@@ -118,7 +118,7 @@ def analyse(here: Transaction) -> CryptogramType:
     return requested_cryptogram(here.tvr, issuer_action_codes(here.card), terminal, reach)
 
 
-def signs_for_the_sale(here: Transaction) -> bool:
+def signs_for_the_sale(here: TapDatabase) -> bool:
     """Whether a signature over the values of CDOL1 is one over this amount: the card's issuer has to stand for the list
     itself, else somebody between could have the card read one amount where the terminal wrote another."""
     said = (tlv for record in here.authenticated for tlv in parse_tlv(record.octets, "record"))
@@ -138,7 +138,7 @@ def issuer_action_codes(card: Mapping[int, bytes]) -> ActionCodes:
     return ActionCodes(code(0x9F0E, bytes(_CODE_OCTETS)), code(0x9F0F, NOT_GIVEN), code(0x9F0D, NOT_GIVEN))
 
 
-def _settle_request(here: Transaction) -> None:
+def _settle_request(here: TapDatabase) -> None:
     """Procedure Prepare Generate AC Command, GAC.20 to GAC.27. Verification on a device whose word cannot be proven by
     CDA counts for nothing (GAC.22)."""
     if not here.combined or has_bit(here.tvr, TVR_CDA_FAILED):
@@ -149,5 +149,5 @@ def _settle_request(here: Transaction) -> None:
         here.combined = has_bit(here.card.get(tags.APPLICATION_CAPABILITIES, b""), _CDA_ON_DECLINE_TOO)
 
 
-def _pan(here: Transaction) -> str:
+def _pan(here: TapDatabase) -> str:
     return here.card[0x5A].hex().upper().rstrip("F")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Mapping
 from types import MappingProxyType
 
 from taptill.card.apdu import CommandApdu, ResponseApdu
-from taptill.card.ca_keys import CaKeyStore
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.kernels.c2.card_data import read_emv_data
 from taptill.card.kernels.c2.cryptogram import get_cryptogram
@@ -22,12 +21,13 @@ from taptill.card.kernels.c2.mag_stripe import compute_checksum, read_mag_stripe
 from taptill.card.kernels.c2.options import choose_mode
 from taptill.card.kernels.c2.outcome import conclude
 from taptill.card.kernels.c2.relay_resistance import resist_relay
-from taptill.card.kernels.c2.transaction import NAME, Mode, State, Transaction
+from taptill.card.kernels.c2.tap_database import NAME, Mode, State, TapDatabase
 from taptill.card.outcome import Outcome
 from taptill.card.outcomes import end_application
 from taptill.card.parameters import TapRequest
+from taptill.card.proof.ca_keys import CaKeyStore
 
-_STATES: Mapping[Mode, tuple[Callable[[Transaction], State], ...]] = MappingProxyType(
+_STATES: Mapping[Mode, tuple[Callable[[TapDatabase], State], ...]] = MappingProxyType(
     {
         Mode.EMV: (resist_relay, read_emv_data, decide, get_cryptogram, conclude),
         Mode.MAG_STRIPE: (read_mag_stripe_record, compute_checksum),
@@ -45,12 +45,12 @@ class KernelC2:
 
     def run(self, selection: Selection, request: TapRequest, ca_keys: CaKeyStore) -> Dialogue:
         """From GPO to the outcome. Raises what `Kernel` says, and ConfigError for `kernel_data` that is none."""
-        here = Transaction.begin(selection, request, ca_keys, self._data_exchange)
+        here = TapDatabase.begin(selection, request, ca_keys, self._data_exchange)
         outcome = yield from _through(here)
         return here.read(outcome)
 
 
-def _through(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Outcome]:
+def _through(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Outcome]:
     mode = yield from choose_mode(here)
     if isinstance(mode, Outcome):
         return mode

@@ -11,16 +11,16 @@ from collections.abc import Generator
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit
-from taptill.card.certificates import Refused
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.card_data import read_data
 from taptill.card.kernels.c2.interaction import asks_for_second_tap, phone_outcome, verified_on_device
 from taptill.card.kernels.c2.mag_track import TrackLayout, filled, layout_of, numeric_number
-from taptill.card.kernels.c2.transaction import AIP_ON_DEVICE_CVM, Mode, State, Transaction
+from taptill.card.kernels.c2.tap_database import AIP_ON_DEVICE_CVM, Mode, State, TapDatabase
 from taptill.card.outcome import Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, select_next
 from taptill.card.payment_data import FORMAT_2, parse_track2
 from taptill.card.records import collect
+from taptill.card.refused import Refused
 from taptill.card.tlv import parse_tlv
 
 _TRACK_2, _TRACK_1 = 0x9F6B, 0x56
@@ -32,7 +32,7 @@ _BEFORE_DISCRETIONARY = 8  # separator, expiry, service code
 _CVMS = {0x00: Cvm.NONE, 0x10: Cvm.SIGNATURE, 0x20: Cvm.ONLINE_PIN}
 
 
-def read_mag_stripe_record(here: Transaction) -> State:
+def read_mag_stripe_record(here: TapDatabase) -> State:
     """S7 and S78.1 to S78.14. Raises MalformedTlv."""
     refusal = yield from read_data(here, Mode.MAG_STRIPE)
     if refusal is not None:
@@ -52,7 +52,7 @@ def read_mag_stripe_record(here: Transaction) -> State:
     return None
 
 
-def compute_checksum(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Outcome]:
+def compute_checksum(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Outcome]:
     """S78.15 to S78.22, then state 13 or 14. Raises MalformedTlv, MalformedDol."""
     if has_bit(here.aip, AIP_ON_DEVICE_CVM) and _above_cvm_limit(here):
         here.terminal[tags.MOBILE_SUPPORT] = with_bit(here.terminal[tags.MOBILE_SUPPORT], _ON_DEVICE_REQUIRED)
@@ -71,7 +71,7 @@ def compute_checksum(here: Transaction) -> Generator[CommandApdu, ResponseApdu, 
     return _conclude(here)
 
 
-def _conclude(here: Transaction) -> Outcome:
+def _conclude(here: TapDatabase) -> Outcome:
     """S13.14 to S13.45 (S14 alike)."""
     if not here.card.get(0x9F36):
         return end_application("data-missing-9F36")
@@ -91,7 +91,7 @@ def _conclude(here: Transaction) -> Outcome:
     return _online(here)
 
 
-def _track_2(here: Transaction, layout: TrackLayout) -> bytes | Refused:
+def _track_2(here: TapDatabase, layout: TrackLayout) -> bytes | Refused:
     """S13.18 and S13.19."""
     track = parse_track2(here.card[_TRACK_2])
     assert track is not None  # S7.21
@@ -106,7 +106,7 @@ def _track_2(here: Transaction, layout: TrackLayout) -> bytes | Refused:
     return bytes.fromhex(text + "F" * (len(text) % 2))
 
 
-def _online(here: Transaction) -> Outcome:
+def _online(here: TapDatabase) -> Outcome:
     """S13.24 to S13.26; a device that did not verify its owner where it had to does not go on (S14)."""
     above = _above_cvm_limit(here)
     if has_bit(here.aip, AIP_ON_DEVICE_CVM) and above and here.configuration.on_device_verification:
@@ -118,7 +118,7 @@ def _online(here: Transaction) -> Outcome:
     return online_request(cvm)
 
 
-def _layout(here: Transaction) -> TrackLayout | Refused:
+def _layout(here: TapDatabase) -> TrackLayout | Refused:
     """S7.22 and S7.24: both tracks have to agree on how many digits of the number they carry."""
     layout = layout_of(here.card, *_LAYOUT_2)
     if isinstance(layout, Refused) or not here.card.get(_TRACK_1):
@@ -129,5 +129,5 @@ def _layout(here: Transaction) -> TrackLayout | Refused:
     return layout if other.number_digits == layout.number_digits else Refused("card-data-malformed")
 
 
-def _above_cvm_limit(here: Transaction) -> bool:
+def _above_cvm_limit(here: TapDatabase) -> bool:
     return here.amount_minor > here.configuration.decimal(tags.CVM_LIMIT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taptill.card.certificates import Refused
+from taptill.card.refused import Refused
 
 NUMBER_DIGITS_MAX = 8  # 9F6A
 

@@ -9,18 +9,18 @@ from collections.abc import Generator
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
-from taptill.card.certificates import Refused
-from taptill.card.kernels.c2.transaction import AIP_EMV_MODE, Mode, Transaction
+from taptill.card.kernels.c2.tap_database import AIP_EMV_MODE, Mode, TapDatabase
 from taptill.card.outcome import Outcome
 from taptill.card.outcomes import end_application, select_next
 from taptill.card.payment_data import get_processing_options, gpo_objects
 from taptill.card.records import collect
+from taptill.card.refused import Refused
 
 AIP_OCTETS = 2
 MAG_STRIPE_RECORD = bytes.fromhex("08010100")  # the AFL entry of the mag-stripe record: SFI 1, record 1
 
 
-def choose_mode(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Mode | Outcome]:
+def choose_mode(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Mode | Outcome]:
     """S2 and S3. Raises MalformedDol, MalformedTlv."""
     pdol = here.card.get(0x9F38, b"")
     here.pdol_values = here.fill(pdol, "PDOL")
@@ -42,7 +42,7 @@ def choose_mode(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Mode 
     return Mode.MAG_STRIPE if here.configuration.mag_stripe else end_application("magstripe-only")  # S3.18
 
 
-def active_afl(here: Transaction, mode: Mode) -> bytes:
+def active_afl(here: TapDatabase, mode: Mode) -> bytes:
     """S3.30 to S3.32 and S3.70 to S3.72: the records of this mode. A reader without mag-stripe mode reads them all."""
     afl = here.card[0x94]
     if not afl.startswith(MAG_STRIPE_RECORD):

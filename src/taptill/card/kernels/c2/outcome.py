@@ -11,22 +11,22 @@ from collections.abc import Generator
 
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit
-from taptill.card.ca_keys import RID_OCTETS
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.balance import read_balance_after, with_balance
 from taptill.card.kernels.c2.interaction import asks_for_second_tap, phone_outcome
+from taptill.card.kernels.c2.tap_database import TapDatabase
 from taptill.card.kernels.c2.track_2_relay import with_relay_figures
-from taptill.card.kernels.c2.transaction import Transaction
-from taptill.card.offline_authentication import (
+from taptill.card.outcome import CryptogramType, OdaVerdict, Outcome
+from taptill.card.outcomes import approved, declined, end_application, online_request, try_another_interface
+from taptill.card.proof.ca_keys import RID_OCTETS
+from taptill.card.proof.offline_authentication import (
     CombinedSignature,
     Evidence,
     authenticate_combined,
     static_data_of,
 )
-from taptill.card.outcome import CryptogramType, OdaVerdict, Outcome
-from taptill.card.outcomes import approved, declined, end_application, online_request, try_another_interface
-from taptill.card.restrictions import is_cash, is_purchase
-from taptill.card.tvr import (
+from taptill.card.rules.restrictions import is_cash, is_purchase
+from taptill.card.rules.tvr import (
     TSI_ODA_PERFORMED,
     TVR_CDA_FAILED,
     TVR_CVM_FAILED,
@@ -39,7 +39,7 @@ _DEVICE_TYPE = slice(4, 6)
 _CARD = b"00"  # device type of a plain card
 
 
-def conclude(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Outcome]:
+def conclude(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Outcome]:
     """S9.25 to S9_10.81."""
     yield from read_balance_after(here)  # S9.25
     signed = any(tlv.tag == 0x9F4B for tlv in here.answer)
@@ -51,7 +51,7 @@ def conclude(here: Transaction) -> Generator[CommandApdu, ResponseApdu, Outcome]
     return _of_cryptogram(here)
 
 
-def _authenticate(here: Transaction) -> Outcome | None:
+def _authenticate(here: TapDatabase) -> Outcome | None:
     """S9_10.1 to S9_10.7."""
     pan = here.card[0x5A].hex().upper().rstrip("F")
     evidence = Evidence(
@@ -77,7 +77,7 @@ def _authenticate(here: Transaction) -> Outcome | None:
     return None
 
 
-def _without_signature(here: Transaction) -> Outcome | None:
+def _without_signature(here: TapDatabase) -> Outcome | None:
     """S9_10.30 to S9_10.39."""
     if not any(tlv.tag == 0x9F26 and tlv.value for tlv in here.answer):
         return end_application("no-cryptogram")
@@ -89,7 +89,7 @@ def _without_signature(here: Transaction) -> Outcome | None:
     return None
 
 
-def _of_cryptogram(here: Transaction) -> Outcome:
+def _of_cryptogram(here: TapDatabase) -> Outcome:
     """S9_10.74 and S9_10.75. What had to go online is not taken from a card that says it need not, nor an approval that
     nothing proves (DESIGN 5.10)."""
     if here.kind is CryptogramType.ARQC:
@@ -105,7 +105,7 @@ def _of_cryptogram(here: Transaction) -> Outcome:
     return with_balance(here, approved(here.cvm))
 
 
-def _declined(here: Transaction) -> Outcome:
+def _declined(here: TapDatabase) -> Outcome:
     if not (is_cash(here.terminal) or is_purchase(here.terminal)):
         return end_application("card-declined")
     if here.configuration.contact_chip and not _is_a_device(here.card.get(tags.THIRD_PARTY_DATA, b"")):

@@ -20,9 +20,9 @@ from taptill.card.kernels.c2.relay import (
     is_too_slow,
     processing_time,
 )
-from taptill.card.kernels.c2.transaction import AIP_RELAY_RESISTANCE, State, Transaction
+from taptill.card.kernels.c2.tap_database import AIP_RELAY_RESISTANCE, State, TapDatabase
 from taptill.card.outcomes import end_application
-from taptill.card.tvr import (
+from taptill.card.rules.tvr import (
     TVR_RELAY_NOT_PERFORMED,
     TVR_RELAY_PERFORMED,
     TVR_RELAY_THRESHOLD_EXCEEDED,
@@ -32,7 +32,7 @@ from taptill.card.tvr import (
 ATTEMPTS_MAX = 3  # SR1.22: two retries
 
 
-def resist_relay(here: Transaction) -> State:
+def resist_relay(here: TapDatabase) -> State:
     """S3.60 to S3.65 and SR1. Raises MalformedTlv."""
     numbers = here.request.fresh_numbers[:ATTEMPTS_MAX]
     if not (here.configuration.relay_resistance and has_bit(here.aip, AIP_RELAY_RESISTANCE) and numbers):
@@ -57,7 +57,7 @@ def resist_relay(here: Transaction) -> State:
     return None
 
 
-def _judge(here: Transaction, device: DeviceTimes, measured: int, tolerances: Tolerances) -> None:
+def _judge(here: TapDatabase, device: DeviceTimes, measured: int, tolerances: Tolerances) -> None:
     """SR1.28 to SR1.32."""
     if is_too_slow(measured, device, tolerances):
         here.find(TVR_RELAY_TIMES_EXCEEDED)
@@ -71,7 +71,7 @@ def exchange_relay_resistance_data(entropy: bytes) -> CommandApdu:
     return CommandApdu(0x80, 0xEA, 0x00, 0x00, entropy, 0, "EXCHANGE RELAY RESISTANCE DATA")
 
 
-def _keep(here: Transaction, entropy: bytes, device: DeviceTimes, measured: int, retries: int) -> None:
+def _keep(here: TapDatabase, entropy: bytes, device: DeviceTimes, measured: int, retries: int) -> None:
     times = [time.to_bytes(2, "big") for time in (device.minimum, device.maximum, device.estimated)]
     here.relay_resistance = entropy + device.entropy + b"".join(times)
     here.terminal |= {

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from taptill.card.revocation import RevocationList
+from taptill.card.proof.revocation import RevocationList
 from taptill.errors import TapTillError
 
 RID_OCTETS = 5

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from taptill.card.ca_keys import CaKey, CaKeyRefused, SiftedCaKeys, sift_ca_keys
+from taptill.card.proof.ca_keys import CaKey, CaKeyRefused, SiftedCaKeys, sift_ca_keys
 from taptill.card.tlv import MalformedTlv, Tlv, parse_tlv
 
 _RID, _INDEX, _MODULUS, _CHECKSUM, _EXPONENT, _EXPIRY, _HASH, _ALGORITHM = (

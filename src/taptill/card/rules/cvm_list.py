@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.outcome import Cvm
-from taptill.card.restrictions import has_cashback, is_cash
-from taptill.card.risk_management import Findings
-from taptill.card.tvr import (
+from taptill.card.rules.restrictions import has_cashback, is_cash
+from taptill.card.rules.risk_management import Findings
+from taptill.card.rules.tvr import (
     TSI_CVM_PERFORMED,
     TVR_CVM_FAILED,
     TVR_CVM_UNKNOWN,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taptill.card.bits import has_bit
-from taptill.card.certificates import Refused
 from taptill.card.outcome import CryptogramType, Cvm
 from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE
+from taptill.card.refused import Refused
 
 TTQ_ODA_FOR_ONLINE = (0, 0x01)
 TTQ_ISSUER_UPDATE = (2, 0x80)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from taptill.card.certificates import Refused
-from taptill.card.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
+from taptill.card.proof.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
+from taptill.card.refused import Refused
 
 # EMV Book E, Tables 8.3 and 8.4: what signs, and what a card's key is for
 SIGNATURE_SUITES: Mapping[int, SignatureSuite] = MappingProxyType({0x10: P256_SHA256, 0x11: P521_SHA512})

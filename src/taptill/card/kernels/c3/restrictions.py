@@ -8,12 +8,12 @@ another interface instead. An offline approval of cash needs the proof that cash
 from __future__ import annotations
 
 from taptill.card.bits import Place, has_bit
-from taptill.card.kernels.fast_tap import FastTap
-from taptill.card.kernels.qualifiers import CTQ_NOT_FOR_ATM, CTQ_SWITCH_FOR_CASH, CTQ_SWITCH_FOR_CASHBACK
+from taptill.card.kernels.fast.qualifiers import CTQ_NOT_FOR_ATM, CTQ_SWITCH_FOR_CASH, CTQ_SWITCH_FOR_CASHBACK
+from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import declined, try_another_interface
-from taptill.card.restrictions import check_usage, has_cashback, is_atm, is_cash
-from taptill.card.tvr import NO_TVR, TVR_SERVICE_NOT_ALLOWED
+from taptill.card.rules.restrictions import check_usage, has_cashback, is_atm, is_cash
+from taptill.card.rules.tvr import NO_TVR, TVR_SERVICE_NOT_ALLOWED
 
 
 def usage_refusal(tap: FastTap) -> Outcome | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taptill.card.bits import Place, has_bit, with_bit
-from taptill.card.certificates import century_year
-from taptill.card.tvr import TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE, TVR_SERVICE_NOT_ALLOWED, TVR_VERSIONS_DIFFER
+from taptill.card.proof.certificates import century_year
+from taptill.card.rules.tvr import TVR_EXPIRED, TVR_NOT_YET_EFFECTIVE, TVR_SERVICE_NOT_ALLOWED, TVR_VERSIONS_DIFFER
 
 PURCHASE, CASH, PURCHASE_WITH_CASHBACK, CASH_DISBURSEMENT = 0x00, 0x01, 0x09, 0x17  # 9C, ISO 8583 processing codes
 

@@ -15,7 +15,7 @@ from taptill.card.bits import has_bit, with_bit, without_bit
 from taptill.card.dialogue import Selection
 from taptill.card.parameters import TapRequest
 from taptill.card.preprocessing import TTQ_CVM_REQUIRED
-from taptill.card.restrictions import PURCHASE
+from taptill.card.rules.restrictions import PURCHASE
 from taptill.card.tlv import find, parse_tlv
 
 _APPLICATION_CURRENCY = CommandApdu(0x80, 0xCA, 0x9F, 0x51, b"", 0, "GET DATA 9F51")

@@ -12,11 +12,12 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from taptill.card.ca_keys import RID_OCTETS, CaKey, CaKeyStore
-from taptill.card.certificates import (
+from taptill.card.dol import MalformedDol, parse_dol
+from taptill.card.outcome import Oda, OdaMethod, OdaVerdict
+from taptill.card.proof.ca_keys import RID_OCTETS, CaKey, CaKeyStore
+from taptill.card.proof.certificates import (
     HASH_OCTETS,
     PresentedCertificate,
-    Refused,
     RsaPublicKey,
     century_year,
     dynamic_number,
@@ -26,8 +27,7 @@ from taptill.card.certificates import (
     verify_dynamic,
     verify_static,
 )
-from taptill.card.dol import MalformedDol, parse_dol
-from taptill.card.outcome import Oda, OdaMethod, OdaVerdict
+from taptill.card.refused import Refused
 from taptill.card.tlv import MalformedTlv, Tlv, encode_tlvs, parse_tlv
 
 RECORD_TEMPLATE = 0x70

@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu, split_command
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.dialogue import Dialogue, Selection
-from taptill.card.kernels.fast_tap import FastTap
-from taptill.card.kernels.qualifiers import CTQ_ISSUER_UPDATE, TTQ_ISSUER_UPDATE
+from taptill.card.kernels.fast.qualifiers import CTQ_ISSUER_UPDATE, TTQ_ISSUER_UPDATE
+from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, declined
-from taptill.card.tlv import Tlv, find, find_all, parse_tlv
-from taptill.card.tvr import (
+from taptill.card.rules.tvr import (
     NO_TSI,
     NO_TVR,
     TSI_ISSUER_AUTHENTICATION,
@@ -28,6 +27,7 @@ from taptill.card.tvr import (
     TVR_SCRIPT_FAILED_AFTER,
     TVR_SCRIPT_FAILED_BEFORE,
 )
+from taptill.card.tlv import Tlv, find, find_all, parse_tlv
 
 REASON = "issuer-update"
 SCRIPT_COMMANDS_MAX = 32  # per presentation; EMV Book 3, 10.10 allows scripts of 128 octets, so fewer come

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import with_bit
-from taptill.card.tlv import MalformedTlv, find, parse_tlv
-from taptill.card.tvr import (
+from taptill.card.rules.tvr import (
     NO_TSI,
     NO_TVR,
     TSI_TERMINAL_RISK_MANAGEMENT,
@@ -26,6 +25,7 @@ from taptill.card.tvr import (
     TVR_ON_EXCEPTION_FILE,
     TVR_UPPER_OFFLINE_LIMIT_EXCEEDED,
 )
+from taptill.card.tlv import MalformedTlv, find, parse_tlv
 
 ATC, LAST_ONLINE_ATC = 0x9F36, 0x9F13
 COUNTER_OCTETS = 2

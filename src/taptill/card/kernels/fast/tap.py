@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
-from taptill.card.certificates import Refused
 from taptill.card.dialogue import Selection
 from taptill.card.dol import fill_dol, parse_dol
-from taptill.card.kernels.qualifiers import CVM_RESULTS
+from taptill.card.kernels.fast.qualifiers import CVM_RESULTS
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, see_phone, select_next, try_another_interface
 from taptill.card.parameters import TapRequest
@@ -31,6 +30,7 @@ from taptill.card.payment_data import (
 )
 from taptill.card.preprocessing import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY
 from taptill.card.records import Records, collect, read_records
+from taptill.card.refused import Refused
 
 # EMV Book C-3, 5.2.2.2; C-7 and PBOC 3.0 part 12 say the same of 6984 and 6985.
 _GPO_OUTCOMES = {

@@ -13,22 +13,22 @@ from enum import Enum
 
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import Place, has_bit, with_bit
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import Refused
 from taptill.card.dialogue import Selection
 from taptill.card.dol import fill_dol
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.configuration import HOLD_UNIT_MS, Configuration
 from taptill.card.kernels.c2.data_exchange import DataExchange, Exchanged
-from taptill.card.offline_authentication import AuthenticatedRecord
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome, OutcomeKind
 from taptill.card.outcomes import end_application
 from taptill.card.parameters import TapRequest
 from taptill.card.payment_data import card_number, shown, wrong_form
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import AuthenticatedRecord
+from taptill.card.refused import Refused
+from taptill.card.rules.tvr import NO_TSI, NO_TVR
 from taptill.card.terminal_data import terminal_data
 from taptill.card.tlv import Tlv
 from taptill.card.torn import TornRecord
-from taptill.card.tvr import NO_TSI, NO_TVR
 
 NAME = "C-2"
 
@@ -58,7 +58,7 @@ class Mode(Enum):
 
 
 @dataclass(slots=True)
-class Transaction:
+class TapDatabase:
     """See the module. `requested` and `combined` are what GENERATE AC asked for, `answer` and `kind` what it brought;
     `answered`: the card has done its part, so that its number and data are of use."""
 
@@ -88,7 +88,7 @@ class Transaction:
     @classmethod
     def begin(
         cls, selection: Selection, request: TapRequest, ca_keys: CaKeyStore, data_exchange: DataExchange
-    ) -> Transaction:
+    ) -> TapDatabase:
         """S1: what is known before the first command. Raises ConfigError."""
         configuration = Configuration.of(selection.prepared.combination, request)
         terminal = {

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from taptill.card.bits import has_bit
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import Refused
 from taptill.card.dialogue import Dialogue, Selection
-from taptill.card.kernels.c3_issuer_update import asking_for_update, deliver_update
-from taptill.card.kernels.c3_reader_limits import under_card_limits
-from taptill.card.kernels.c3_restrictions import usage_refusal
-from taptill.card.kernels.fast_offline import (
+from taptill.card.kernels.c3.issuer_update import asking_for_update, deliver_update
+from taptill.card.kernels.c3.reader_limits import under_card_limits
+from taptill.card.kernels.c3.restrictions import usage_refusal
+from taptill.card.kernels.fast.offline import (
     Findings,
     authenticate,
     authentication_reason,
@@ -27,7 +25,8 @@ from taptill.card.kernels.fast_offline import (
     offline_outcome,
     wants_contact_chip,
 )
-from taptill.card.kernels.fast_tap import (
+from taptill.card.kernels.fast.qualifiers import FDDA_V01, TTQ_FDDA_V01, TTQ_ODA_FOR_ONLINE, verification_of
+from taptill.card.kernels.fast.tap import (
     FastTap,
     asks_for_qualifiers,
     declined_by_card,
@@ -35,12 +34,13 @@ from taptill.card.kernels.fast_tap import (
     exchange,
     judged,
 )
-from taptill.card.kernels.qualifiers import FDDA_V01, TTQ_FDDA_V01, TTQ_ODA_FOR_ONLINE, verification_of
-from taptill.card.offline_authentication import authenticate_static
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaMethod, OdaVerdict, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, select_next, try_another_interface
 from taptill.card.parameters import TapRequest
 from taptill.card.preprocessing import TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import authenticate_static
+from taptill.card.refused import Refused
 from taptill.card.terminal_data import terminal_data
 
 NAME = "C-3"

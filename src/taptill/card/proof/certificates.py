@@ -12,6 +12,8 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from taptill.card.refused import Refused
+
 HASH_OCTETS = 20
 _HEADER = 0x6A
 _TRAILER = 0xBC
@@ -23,13 +25,6 @@ _EXPONENTS = (3, 65537)  # EMV Book 2, Annex B2.1
 _ISSUER_IDENTIFIER_DIGITS = range(3, 9)
 _DYNAMIC_OVERHEAD = 25  # EMV Book 2, Table 15: everything in a signature but the ICC dynamic data and its padding
 _DYNAMIC_NUMBER_OCTETS = range(2, 9)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why something is not authentic: a stable word such as "issuer-certificate-expired"."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from taptill.card.bits import has_bit
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import Refused
 from taptill.card.dialogue import Dialogue, Selection
-from taptill.card.kernels.c7_domestic import qualifiers_for_card, verification_qualifiers
-from taptill.card.kernels.fast_offline import authenticate, find_offline, offline_outcome
-from taptill.card.kernels.fast_tap import (
+from taptill.card.kernels.c7.domestic import qualifiers_for_card, verification_qualifiers
+from taptill.card.kernels.fast.offline import authenticate, find_offline, offline_outcome
+from taptill.card.kernels.fast.qualifiers import verification_of
+from taptill.card.kernels.fast.tap import (
     FastTap,
     asks_for_qualifiers,
     declined_by_card,
@@ -26,11 +25,12 @@ from taptill.card.kernels.fast_tap import (
     given_cryptogram,
     judged,
 )
-from taptill.card.kernels.qualifiers import verification_of
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, try_another_interface
 from taptill.card.parameters import TapRequest
 from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.refused import Refused
 from taptill.card.terminal_data import terminal_data
 
 NAME = "C-7"

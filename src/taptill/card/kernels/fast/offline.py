@@ -10,21 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taptill.card.bits import has_bit, with_bit
-from taptill.card.ca_keys import CaKeyStore
-from taptill.card.certificates import Refused
-from taptill.card.kernels.fast_tap import FastTap
-from taptill.card.kernels.qualifiers import (
+from taptill.card.kernels.fast.qualifiers import (
     CTQ_ONLINE_IF_EXPIRED,
     CTQ_ONLINE_IF_ODA_FAILS,
     CTQ_SWITCH_IF_ODA_FAILS,
 )
-from taptill.card.offline_authentication import Evidence, authenticate_fast, static_data_of
+from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import Cvm, Oda, OdaMethod, OdaVerdict, Outcome
 from taptill.card.outcomes import approved, declined, online_request, try_another_interface
 from taptill.card.preprocessing import TTQ_CONTACT_CHIP
-from taptill.card.restrictions import check_dates
-from taptill.card.risk_management import check_exceptions
-from taptill.card.tvr import (
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.proof.offline_authentication import Evidence, authenticate_fast, static_data_of
+from taptill.card.refused import Refused
+from taptill.card.rules.restrictions import check_dates
+from taptill.card.rules.risk_management import check_exceptions
+from taptill.card.rules.tvr import (
     NO_TSI,
     NO_TVR,
     TSI_ODA_PERFORMED,

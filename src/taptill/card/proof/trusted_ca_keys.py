@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from taptill.card.ca_keys import CaKey, CaKeyStore
-from taptill.card.revocation import RevocationList
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore
+from taptill.card.proof.revocation import RevocationList
 from taptill.errors import ConfigError
 
 

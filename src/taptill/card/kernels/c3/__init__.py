@@ -1,0 +1,1 @@
+"""Kernel C-3: Visa qVSDC."""

@@ -1,0 +1,1 @@
+"""Kernel C-7: UnionPay QuickPass."""
