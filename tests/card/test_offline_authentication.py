@@ -24,7 +24,7 @@ from taptill.card.proof.offline_authentication import (
     static_data_of,
 )
 from taptill.card.proof.revocation import RevocationList, RevokedCertificate
-from taptill.card.tlv import Tlv, encode_tlvs, parse_tlv
+from taptill.card.tlv import encode_tlv
 
 PAN = "6228000100001117"
 TODAY = "261122"
@@ -238,14 +238,17 @@ def test_fdda_takes_what_gpo_sent() -> None:
 AC = bytes.fromhex("1122334455667788")
 
 
-def combined(relay: bytes = b"", hashed: bytes = b"PDOL" + b"CDOL1", behind: bytes = b"") -> CombinedSignature:
+HEAD = bytes.fromhex("9F270140" + "9F36020001" + "9F100706010A03A00000")
+
+
+def combined(
+    relay: bytes = b"", hashed: bytes = b"PDOL" + b"CDOL1", behind: bytes = b"", head: bytes = HEAD
+) -> CombinedSignature:
     """A TC answered to GENERATE AC; the card signs `relay` and `behind`."""
-    head = bytes.fromhex("9F270140" + "9F36020001" + "9F100706010A03A00000")
     digest = hashlib.sha1(hashed + head, usedforsecurity=False).digest()
     dynamic = b"\x02\x00\xae" + b"\x40" + AC + digest + relay + behind
     signature = sdad(dynamic, NUMBER)
-    response = parse_tlv(head + encode_tlvs([Tlv(0x9F4B, signature)]))
-    return CombinedSignature(NUMBER, b"PDOL", b"CDOL1", response)
+    return CombinedSignature(NUMBER, b"PDOL", b"CDOL1", head + encode_tlv(0x9F4B, signature))
 
 
 def cda(signature: CombinedSignature) -> Oda:
@@ -268,6 +271,14 @@ def test_cda_covers_the_relay_resistance_data_where_the_protocol_ran() -> None:
     assert cda(combined(RELAY)).verdict is OdaVerdict.PASSED
 
 
+@pytest.mark.parametrize("written", ["9F27810140" + "9F36020001", "9F27820001409F3681020001", "9F270140E305DF02810155"])
+def test_cda_covers_the_length_fields_as_the_card_wrote_them(written: str) -> None:
+    """EMV Book 2, 6.6.2, step 10: the hash is over tags, lengths and values as they were returned."""
+    assert cda(combined(head=bytes.fromhex(written))).verdict is OdaVerdict.PASSED
+    respelled = combined(head=bytes.fromhex("9F27810140")).response.replace(bytes.fromhex("9F278101"), b"\x9f\x27\x01")
+    assert cda(replace(combined(), response=respelled)).reason == "transaction-data-differ"
+
+
 def test_a_second_cryptogram_covers_the_second_list_too() -> None:
     second = combined(hashed=b"PDOLCDOL1CDOL2")
     assert cda(replace(second, cdol2_values=b"CDOL2")).verdict is OdaVerdict.PASSED
@@ -276,12 +287,11 @@ def test_a_second_cryptogram_covers_the_second_list_too() -> None:
 
 def test_cda_with_another_cryptogram_type_than_signed_is_refused() -> None:
     good = combined()
-    response = tuple(Tlv(0x9F27, b"\x80") if tlv.tag == 0x9F27 else tlv for tlv in good.response)
+    response = good.response.replace(bytes.fromhex("9F270140"), bytes.fromhex("9F270180"))
     assert cda(replace(good, response=response)).reason == "cryptogram-information-differs"
-    unsigned = tuple(tlv for tlv in good.response if tlv.tag != 0x9F4B)
-    assert cda(replace(good, response=unsigned)).reason == "data-missing-9F4B"
-    short = encode_tlvs([Tlv(0x9F4B, sdad(b"\x02\x00\xae\x40", NUMBER))])
-    assert cda(replace(good, response=parse_tlv(short))).reason == "signature-wrong"
+    assert cda(replace(good, response=HEAD)).reason == "data-missing-9F4B"
+    short = encode_tlv(0x9F4B, sdad(b"\x02\x00\xae\x40", NUMBER))
+    assert cda(replace(good, response=short)).reason == "signature-wrong"
 
 
 @pytest.mark.parametrize("tag", [0x8F, 0x90, 0x9F32, 0x9F46, 0x9F47])

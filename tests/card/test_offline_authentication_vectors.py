@@ -25,7 +25,7 @@ from taptill.card.proof.certificates import (
 )
 from taptill.card.proof.offline_authentication import CombinedSignature, Evidence, authenticate_combined
 from taptill.card.refused import Refused
-from taptill.card.tlv import encode_tlv, parse_tlv
+from taptill.card.tlv import encode_tlv
 
 Case = dict[str, Any]
 BEFORE_ALL_EXPIRIES = "080101"
@@ -116,7 +116,7 @@ def test_a_combined_signature_covers_what_was_sent_and_answered(vector: Case) ->
     data |= {0x9F32: vector["issuer_exp"], 0x9F46: vector["icc_cert"], 0x9F47: vector["icc_exp"]}
     data |= {0x9F48: vector["icc_rem"]} if vector.get("icc_rem") else {}
     evidence = Evidence(ca.rid, data, vector["pan"].decode(), vector["ssd1"], BEFORE_ALL_EXPIRIES)
-    response = parse_tlv(vector["dd2"] + encode_tlv(0x9F4B, vector["sdad_cr"]))
+    response = vector["dd2"] + encode_tlv(0x9F4B, vector["sdad_cr"])
     good = CombinedSignature(vector["dd1"], b"", vector["crm1"], response)
     passed = authenticate_combined(evidence, CaKeyStore.of([ca]), good)
     assert (passed.verdict, set(passed.signed_data)) == (OdaVerdict.PASSED, {0x9F4C, 0x9F26})

@@ -17,6 +17,7 @@ from taptill.card.tlv import (
     flatten,
     is_constructed,
     parse_tlv,
+    without_tag,
 )
 
 
@@ -92,6 +93,27 @@ def test_lengths_in_long_form_are_read_whatever_they_could_have_been() -> None:
         assert parse_tlv(bytes.fromhex(octets)) == (Tlv(0x9C, b"\xff"),)
     long = encode_tlv(0x9F46, bytes(0xF8))
     assert parse_tlv(encode_tlv(0x70, long))[0].children == (Tlv(0x9F46, bytes(0xF8)),)
+
+
+@pytest.mark.parametrize(
+    ("octets", "kept"),
+    [
+        ("9F27810140" + "9F4B020102" + "9F36020001", "9F27810140" + "9F36020001"),
+        ("9F4B81020102" + "9F2782000140", "9F2782000140"),
+        ("00" + "9F270140" + "0000" + "9F4B00" + "00", "9F270140"),
+        ("9F4B0101" + "9F270140" + "9F4B0102", "9F270140"),
+        ("E3059F4B020102" + "9F4B0101", "E3059F4B020102"),
+        ("", ""),
+    ],
+)
+def test_a_tag_is_cut_out_and_the_rest_left_as_it_stands(octets: str, kept: str) -> None:
+    assert without_tag(bytes.fromhex(octets), 0x9F4B).hex().upper() == kept
+
+
+@pytest.mark.parametrize("octets", ["9F", "9F27", "9F270240", "9F2781", "9F2784FFFFFFFF40", "E380"])
+def test_nothing_is_cut_out_of_what_is_cut_itself(octets: str) -> None:
+    with pytest.raises(MalformedTlv, match=r"9F|E3"):
+        without_tag(bytes.fromhex(octets), 0x9F4B)
 
 
 def test_tags_of_one_to_four_octets_are_read() -> None:

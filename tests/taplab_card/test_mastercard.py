@@ -53,7 +53,7 @@ def authenticate(tapped: Any, scheme: Scheme) -> Oda:
         unpredictable_number=tapped.sent[0x9F37],
         pdol_values=fill_dol(tapped.got.get(0x9F38, b""), tapped.sent),
         cdol_values=fill_dol(tapped.got[0x8C], tapped.sent),
-        response=parse_tlv(tapped.answer)[0].children,
+        response=parse_tlv(tapped.answer)[0].value,
     )
     return authenticate_combined(evidence, CaKeyStore.of(scheme.ca_keys()), combined)
 

@@ -21,6 +21,7 @@ FORMAT_1, FORMAT_2 = 0x80, 0x77
 _CRYPTOGRAMS = {0x00: CryptogramType.AAC, 0x40: CryptogramType.TC, 0x80: CryptogramType.ARQC}
 _CID_OF = {kind: bytes([code]) for code, kind in _CRYPTOGRAMS.items()}
 _PAN_DIGITS = range(8, 20)
+_CRYPTOGRAM_OCTETS = range(11, 44)  # EMV Book 3, 6.5.5.4: CID, ATC, AC and up to 32 of issuer application data in 80
 
 # EMV Book 3, Annex A: how long the data objects are that decide about money.
 _FIXED_OCTETS = {
@@ -67,6 +68,27 @@ def gpo_objects(response: bytes) -> tuple[Tlv, ...] | Refused:
         afl = (Tlv(0x94, template.value[2:]),) if len(template.value) > 2 else ()
         return (Tlv(0x82, template.value[:2]), *afl)
     return Refused("gpo-response-malformed")
+
+
+@dataclass(frozen=True, slots=True)
+class CryptogramAnswer:
+    """A GENERATE AC response: its data objects, and the content of template 77 as the card wrote it, which is what CDA
+    covers (empty in the format without tags, which has no room for a signature)."""
+
+    objects: tuple[Tlv, ...] = field(default=(), repr=False)
+    octets: bytes = field(default=b"", repr=False)
+
+
+def cryptogram_answer(response: bytes) -> CryptogramAnswer | Refused:
+    """A GENERATE AC response in either format (EMV Book 3, 6.5.5.4). Raises MalformedTlv."""
+    templates = parse_tlv(response, "GENERATE AC response")
+    if len(templates) == 1 and templates[0].tag == FORMAT_2:
+        return CryptogramAnswer(templates[0].children, templates[0].value)
+    if len(templates) != 1 or templates[0].tag != FORMAT_1 or len(templates[0].value) not in _CRYPTOGRAM_OCTETS:
+        return Refused("card-data-malformed")
+    value = templates[0].value
+    parts = ((0x9F27, value[:1]), (0x9F36, value[1:3]), (0x9F26, value[3:11]), (0x9F10, value[11:]))
+    return CryptogramAnswer(tuple(Tlv(tag, part) for tag, part in parts if part))
 
 
 def wrong_form(data: Mapping[int, bytes]) -> Refused | None:

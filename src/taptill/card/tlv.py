@@ -69,8 +69,27 @@ def encode_length(length: int) -> bytes:
 
 
 def encode_tlvs(tlvs: Iterable[Tlv]) -> bytes:
-    """The data objects one after the other, as they were parsed."""
+    """The data objects one after the other, each with its shortest length field, however the card had written it."""
     return b"".join(encode_tlv(tlv.tag, tlv.value) for tlv in tlvs)
+
+
+def without_tag(octets: bytes, tag: int, where: str = "TLV") -> bytes:
+    """The data objects of `octets` as they stand, but for `tag`; templates are not opened. Where a hash covers what was
+    said, it covers the length fields as they were written. Padding between data objects is none of them. Raises
+    MalformedTlv."""
+    kept, at, end = bytearray(), 0, len(octets)
+    while at < end:
+        if octets[at] == 0x00:
+            at += 1
+            continue
+        found, behind = read_tag(octets, at, end, where)
+        length, behind = read_length(octets, behind, end, where, found)
+        if behind + length > end:
+            raise MalformedTlv(f"tag {found:X} is cut at offset {at}", where=where)
+        if found != tag:
+            kept += octets[at : behind + length]
+        at = behind + length
+    return bytes(kept)
 
 
 def walk(tlvs: Iterable[Tlv]) -> Iterator[Tlv]:

@@ -18,7 +18,7 @@ from taptill.card.apdu import split_command
 from taptill.card.dol import split_dol
 from taptill.card.proof.ca_keys import CaKey, CaKeyStore, ca_key_checksum
 from taptill.card.reader import CardLost
-from taptill.card.tlv import encode_tlv, find, parse_tlv
+from taptill.card.tlv import encode_tag, encode_tlv, find, parse_tlv
 
 PAN = "5413339000001513"
 MASTERCARD = bytes.fromhex("A0000000041010")
@@ -59,8 +59,9 @@ def certificates(static_data: bytes) -> tuple[Certificate, Certificate]:
 @dataclass
 class MchipCard:
     """`gives` None: what it is asked for. `changes` replaces or, with None, removes data objects of the records,
-    `answers` those of GENERATE AC; `relay` is minimum, maximum and estimated time, `relay_us` the time of each exchange
-    in turn; `leaves_at` the instructions at which the card leaves the field, once each."""
+    `answers` those of GENERATE AC, whose lengths have an octet more than need be where they are `long_lengths`; `relay`
+    is minimum, maximum and estimated time, `relay_us` the time of each exchange in turn; `leaves_at` the instructions
+    at which the card leaves the field, once each."""
 
     gives: str | None = None
     aip: str = "1980"
@@ -71,6 +72,7 @@ class MchipCard:
     changes: dict[int, str | None] = field(default_factory=dict)
     answers: dict[int, str | None] = field(default_factory=dict)
     format_1: bool = False
+    long_lengths: bool = False
     spoilt: bool = False
     relay: tuple[int, int, int] = (2, 60, 24)
     relay_us: tuple[int, ...] = (6_000,)
@@ -185,7 +187,8 @@ class MchipCard:
             value = bytes([CID[gives]]) + COUNTER + CRYPTOGRAM + bytes.fromhex(str(plain[0x9F10]))
             self.torn = None
             return encode_tlv(0x80, value) + b"\x90\x00"
-        exchanged = _objects(plain | self.answers)
+        write = _long_objects if self.long_lengths else _objects
+        exchanged = write(plain | self.answers)
         if signs:
             signature = self._sign(
                 bytes([CID[gives]]), self._pdol_values + data + exchanged, self.sent.get(0x9F37, b"")
@@ -193,7 +196,7 @@ class MchipCard:
             plain[0x9F4B] = signature.hex()
         else:
             plain[0x9F26] = CRYPTOGRAM.hex()
-        answer = encode_tlv(0x77, _objects(plain | self.answers))
+        answer = encode_tlv(0x77, write(plain | self.answers))
         self.torn = answer
         return answer + b"\x90\x00"
 
@@ -213,6 +216,15 @@ def _sha1(octets: bytes) -> bytes:
 
 def _objects(objects: dict[int, str | None]) -> bytes:
     return b"".join(encode_tlv(tag, bytes.fromhex(value)) for tag, value in objects.items() if value is not None)
+
+
+def _long_objects(objects: dict[int, str | None]) -> bytes:
+    """BER allows it, and CDA covers the lengths as they were written."""
+    return b"".join(
+        encode_tag(tag) + bytes([0x81, len(value) // 2]) + bytes.fromhex(value)
+        for tag, value in objects.items()
+        if value is not None
+    )
 
 
 def _fci_of(name: bytes, proprietary: bytes) -> bytes:

@@ -34,6 +34,12 @@ def test_a_small_sale_is_approved_offline_on_a_combined_signature(hold: Hold) ->
     assert not {0x5A, 0x57, 0x9F5E} & set(read.data)
 
 
+def test_a_card_may_write_its_lengths_in_the_long_form(hold: Hold) -> None:
+    read = hold(MchipCard(long_lengths=True))
+    assert said(read) == (OutcomeKind.APPROVED, "")
+    assert (read.oda.verdict, read.data[0x9F27]) == (OdaVerdict.PASSED, b"\x40")
+
+
 def test_no_card_says_what_is_the_terminal_s_to_say(hold: Hold) -> None:
     claims: dict[int, str | None] = {0x9F02: "000000000001", 0x95: "FFFFFFFFFF", 0x9F37: "00000000", 0x9F35: "26"}
     card = MchipCard(changes=claims)

@@ -28,7 +28,7 @@ from taptill.card.proof.certificates import (
     verify_static,
 )
 from taptill.card.refused import Refused
-from taptill.card.tlv import MalformedTlv, Tlv, encode_tlvs, parse_tlv
+from taptill.card.tlv import MalformedTlv, parse_tlv, without_tag
 
 RECORD_TEMPLATE = 0x70
 DEFAULT_DDOL = bytes.fromhex("9F3704")  # EMV Book 3, 10.3: for a card without a DDOL (9F49) of its own
@@ -58,14 +58,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CombinedSignature:
-    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back. `cdol2_values` are of a
-    second GENERATE AC. `relay_resistance`: what EXCHANGE RELAY RESISTANCE DATA exchanged last, fourteen octets:
-    terminal entropy, device entropy, minimum, maximum and estimated time; empty when the protocol was not run."""
+    """A GENERATE AC response with CDA: what was sent (PDOL and CDOL values) and what came back, the content of template
+    77 octet by octet. `cdol2_values` are of a second GENERATE AC. `relay_resistance`: what EXCHANGE RELAY RESISTANCE
+    DATA exchanged last, fourteen octets: terminal entropy, device entropy, minimum, maximum and estimated time;
+    empty when the protocol was not run."""
 
     unpredictable_number: bytes
     pdol_values: bytes
     cdol_values: bytes
-    response: tuple[Tlv, ...] = field(repr=False)
+    response: bytes = field(repr=False)
     cdol2_values: bytes = b""
     relay_resistance: bytes = b""
 
@@ -148,9 +149,10 @@ def fast_terminal_data(sent: Mapping[int, bytes], card_related: bytes) -> bytes 
 
 
 def authenticate_combined(evidence: Evidence, ca_keys: CaKeyStore, combined: CombinedSignature) -> Oda:
-    """CDA (EMV Book 2, 6.6): the signature covers the cryptogram and the hash of all that was exchanged."""
+    """CDA (EMV Book 2, 6.6): the signature covers the cryptogram and the hash of all that was exchanged.
+    Raises MalformedTlv for a response that is none."""
     ca_key, icc = card_key(evidence, ca_keys)
-    signature = next((tlv.value for tlv in combined.response if tlv.tag == 0x9F4B), None)
+    signature = _answered(combined, 0x9F4B)
     if signature is None:
         return _failed(OdaMethod.CDA, Refused("data-missing-9F4B"), ca_key)
     if isinstance(icc, Refused):
@@ -158,6 +160,11 @@ def authenticate_combined(evidence: Evidence, ca_keys: CaKeyStore, combined: Com
     dynamic = verify_dynamic(signature, icc, combined.unpredictable_number)
     judged = dynamic if isinstance(dynamic, Refused) else _judge_combined(dynamic, combined)
     return _of_dynamic(OdaMethod.CDA, judged, ca_key)
+
+
+def _answered(combined: CombinedSignature, tag: int) -> bytes | None:
+    objects = parse_tlv(combined.response, "GENERATE AC response")
+    return next((tlv.value for tlv in objects if tlv.tag == tag), None)
 
 
 def combined_cryptogram(dynamic: bytes) -> bytes | None:
@@ -172,10 +179,9 @@ def _judge_combined(dynamic: bytes, combined: CombinedSignature) -> bytes | Refu
     at = 1 + (dynamic[0] if dynamic else 0)
     if combined_cryptogram(dynamic) is None:
         return Refused("signature-wrong")
-    information = next((tlv.value for tlv in combined.response if tlv.tag == 0x9F27), b"")
-    if dynamic[at : at + 1] != information:
+    if dynamic[at : at + 1] != (_answered(combined, 0x9F27) or b""):
         return Refused("cryptogram-information-differs")
-    exchanged = encode_tlvs(tlv for tlv in combined.response if tlv.tag != 0x9F4B)
+    exchanged = without_tag(combined.response, 0x9F4B)
     expected = emv_hash(combined.pdol_values + combined.cdol_values + combined.cdol2_values + exchanged)
     behind = at + 9 + HASH_OCTETS
     if not hmac.compare_digest(dynamic[at + 9 : behind], expected):

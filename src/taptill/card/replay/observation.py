@@ -38,6 +38,7 @@ class Cryptogram:
     values: bytes = field(repr=False)
     sent: Mapping[int, bytes] = field(repr=False)
     response: tuple[Tlv, ...] = field(repr=False)
+    octets: bytes = field(default=b"", repr=False)  # the content of the response's template, as the card wrote it
 
 
 @dataclass(slots=True)
@@ -156,12 +157,13 @@ def _take_options(command: CommandApdu, response: bytes, here: Observed) -> None
 
 def _take_cryptogram(command: CommandApdu, response: bytes, here: Observed) -> None:
     objects = cryptogram_objects(response)
+    written = next((template.value for template in parse_tlv(response, "GENERATE AC")), b"")
     asked = here.data.get(CDOL2 if here.cryptograms else CDOL1, b"")
     try:
         sent = split_dol(asked, command.data, "CDOL") if asked else {}
     except MalformedDol:
         sent = {}  # the signature covers the values as they went, whatever they mean
-    here.cryptograms.append(Cryptogram(command.p1, command.data, sent, objects))
+    here.cryptograms.append(Cryptogram(command.p1, command.data, sent, objects, written))
     _keep(here, objects)
     for tag, value in sent.items():
         here.sent.setdefault(tag, value)

@@ -75,7 +75,7 @@ def _combined(observed: Observed, at: int) -> CombinedSignature:
         pdol_values=observed.pdol_values,
         cdol_values=first.values,
         cdol2_values=signed.values if at else b"",
-        response=signed.response,
+        response=signed.octets,
         relay_resistance=observed.relay_resistance,
     )
 

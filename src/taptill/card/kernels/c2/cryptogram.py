@@ -13,16 +13,14 @@ from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.tap_database import State, TapDatabase
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import end_application, try_again
-from taptill.card.payment_data import FORMAT_1, FORMAT_2, cryptogram_type
+from taptill.card.payment_data import cryptogram_answer, cryptogram_type
 from taptill.card.reader import CardLost
 from taptill.card.records import collect
 from taptill.card.refused import Refused
 from taptill.card.rules.tvr import TVR_ON_EXCEPTION_FILE
-from taptill.card.tlv import Tlv, parse_tlv
 from taptill.card.torn import TornRecord, torn_card
 
 _SAME_SALE = (0x9F02, 0x9F03, 0x5F2A, 0x9C, 0x9F1A)
-_FORMAT_1_OCTETS = range(11, 44)  # EMV Book C-2, 5.4: CID, ATC, AC and up to 32 of issuer application data
 
 # S9.23: what a card may answer to what was asked.
 _ALLOWED = {
@@ -109,8 +107,8 @@ def _record(here: TapDatabase) -> TornRecord | None:
 
 def _take_answer(here: TapDatabase, response: ResponseApdu) -> Outcome | None:
     """S9.18 to S9.24 (S10.12 to S10.18, S11.8 to S11.21)."""
-    answer = cryptogram_objects(response.data)
-    found = answer if isinstance(answer, Refused) else collect(answer)
+    answer = cryptogram_answer(response.data)
+    found = answer if isinstance(answer, Refused) else collect(answer.objects)
     if isinstance(found, Refused) or isinstance(answer, Refused):
         return end_application(found.reason if isinstance(found, Refused) else "card-data-malformed")
     kind = cryptogram_type(found.get(0x9F27))
@@ -123,15 +121,3 @@ def _take_answer(here: TapDatabase, response: ResponseApdu) -> Outcome | None:
         return end_application(refused.reason)
     here.answer, here.kind, here.answered = answer, kind, True
     return None
-
-
-def cryptogram_objects(response: bytes) -> tuple[Tlv, ...] | Refused:
-    """The data objects of an answer in either format (EMV Book 3, 6.5.5.4). Raises MalformedTlv."""
-    templates = parse_tlv(response, "GENERATE AC response")
-    if len(templates) == 1 and templates[0].tag == FORMAT_2:
-        return templates[0].children
-    if len(templates) != 1 or templates[0].tag != FORMAT_1 or len(templates[0].value) not in _FORMAT_1_OCTETS:
-        return Refused("card-data-malformed")
-    value = templates[0].value
-    parts = ((0x9F27, value[:1]), (0x9F36, value[1:3]), (0x9F26, value[3:11]), (0x9F10, value[11:]))
-    return tuple(Tlv(tag, part) for tag, part in parts if part)

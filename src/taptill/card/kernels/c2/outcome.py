@@ -42,7 +42,7 @@ _CARD = b"00"  # device type of a plain card
 def conclude(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Outcome]:
     """S9.25 to S9_10.81."""
     yield from read_balance_after(here)  # S9.25
-    signed = any(tlv.tag == 0x9F4B for tlv in here.answer)
+    signed = any(tlv.tag == 0x9F4B for tlv in here.answer.objects)
     refusal = _authenticate(here) if signed else _without_signature(here)
     if refusal is not None:
         return refusal
@@ -65,7 +65,7 @@ def _authenticate(here: TapDatabase) -> Outcome | None:
         unpredictable_number=here.terminal[0x9F37],
         pdol_values=here.pdol_values,
         cdol_values=here.cdol_values,
-        response=here.answer,
+        response=here.answer.octets,
         relay_resistance=here.relay_resistance,
     )
     here.oda = authenticate_combined(evidence, here.ca_keys, combined)
@@ -79,7 +79,7 @@ def _authenticate(here: TapDatabase) -> Outcome | None:
 
 def _without_signature(here: TapDatabase) -> Outcome | None:
     """S9_10.30 to S9_10.39."""
-    if not any(tlv.tag == 0x9F26 and tlv.value for tlv in here.answer):
+    if not any(tlv.tag == 0x9F26 and tlv.value for tlv in here.answer.objects):
         return end_application("no-cryptogram")
     unasked = here.kind is CryptogramType.AAC and here.requested is not CryptogramType.AAC
     if here.combined and not unasked:

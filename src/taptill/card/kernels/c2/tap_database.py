@@ -21,7 +21,7 @@ from taptill.card.kernels.c2.data_exchange import DataExchange, Exchanged
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Oda, Outcome, OutcomeKind
 from taptill.card.outcomes import end_application
 from taptill.card.parameters import TapRequest
-from taptill.card.payment_data import card_number, shown, wrong_form
+from taptill.card.payment_data import CryptogramAnswer, card_number, shown, wrong_form
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.proof.offline_authentication import AuthenticatedRecord
 from taptill.card.refused import Refused
@@ -76,7 +76,7 @@ class TapDatabase:
     relay_resistance: bytes = field(default=b"", repr=False)
     requested: CryptogramType = CryptogramType.AAC
     combined: bool = False
-    answer: tuple[Tlv, ...] = field(default=(), repr=False)
+    answer: CryptogramAnswer = field(default_factory=CryptogramAnswer)
     kind: CryptogramType | None = None
     answered: bool = False
     oda: Oda = field(default_factory=Oda)
