@@ -13,7 +13,7 @@ from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
 from taptill.card.dialogue import Selection
 from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c3.kernel import KernelC3
-from taptill.card.outcome import MessageId, OutcomeKind, Start
+from taptill.card.outcome import MessageId, OnlineResponse, OutcomeKind, Start
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.preprocessing import prepare
 from taptill.card.proof.ca_keys import CaKeyStore
@@ -69,7 +69,7 @@ def test_the_card_is_wanted_again_only_where_both_can_update(tap: Tap, ttq: str,
     read, _ = tap(VisaCard(ctq=ctq), kernel_id=3, aid=VISA, ttq=bytes.fromhex(ttq))
     outcome = read.outcome
     assert outcome.kind is OutcomeKind.ONLINE_REQUEST
-    assert (outcome.start, outcome.online_response) == ((Start.B, "EMV data") if asks else (None, None))
+    assert (outcome.start, outcome.online_response) == ((Start.B, OnlineResponse.EMV_DATA) if asks else (None, None))
     assert (outcome.ui_on_restart.message is MessageId.PRESENT_CARD_AGAIN) if asks else outcome.ui_on_restart is None
 
 
@@ -122,6 +122,21 @@ def test_the_outcome_repeats_the_issuer_s_word_and_is_no_sale(
 def test_a_script_of_too_many_commands_is_refused(request_of_sale: TapRequest) -> None:
     with pytest.raises(MalformedApdu, match="33 commands"):
         second_tap(request_of_sale, script(0x71, *[BLOCK] * 33), {})
+
+
+@pytest.mark.parametrize("octets", [1, 7, 17, 255, 256])
+def test_an_issuer_s_answer_of_an_impossible_length_goes_into_no_card(request_of_sale: TapRequest, octets: int) -> None:
+    """EMV Book 3, Annex A: 91 has 8 to 16 octets; 256 would not even fit a command."""
+    answer = APPROVED + encode_tlv(0x91, bytes(octets)) + script(0x71, BLOCK)
+    read, sent = second_tap(request_of_sale, answer, {})
+    assert (read.outcome.kind, read.outcome.reason) == (OutcomeKind.END_APPLICATION, "issuer-answer-malformed")
+    assert (sent, read.tvr, read.data) == ([], bytes(5), {})
+
+
+@pytest.mark.parametrize("octets", [8, 16])
+def test_an_issuer_s_answer_may_have_8_to_16_octets(request_of_sale: TapRequest, octets: int) -> None:
+    read, sent = second_tap(request_of_sale, APPROVED + encode_tlv(0x91, bytes(octets)), {})
+    assert (len(sent), read.outcome.kind) == (1, OutcomeKind.APPROVED)
 
 
 def test_over_a_whole_transaction_the_second_presentation_goes_straight_to_the_application(

@@ -16,7 +16,18 @@ from taptill.amount.money import Currency, Money
 from taptill.card.apdu import CommandApdu, ResponseApdu, split_command
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.entry_point import Configuration
-from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
+from taptill.card.outcome import (
+    AlternateInterface,
+    CardRead,
+    Cvm,
+    MessageId,
+    OnlineResponse,
+    Outcome,
+    OutcomeKind,
+    Start,
+    UiRequest,
+    UiStatus,
+)
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost, Presentation
@@ -49,8 +60,8 @@ KINDS = (
 )
 STARTS = {0x0A: Start.A, 0x0B: Start.B, 0x0C: Start.C, 0x0D: Start.D}
 CVMS = (Cvm.NOT_APPLICABLE, Cvm.ONLINE_PIN, Cvm.CONSUMER_DEVICE, Cvm.SIGNATURE, Cvm.NONE)
-ONLINE_RESPONSES = (None, "EMV data", "any")
-INTERFACES = (None, "contact chip", "magnetic stripe", "both")
+ONLINE_RESPONSES = (None, OnlineResponse.EMV_DATA, OnlineResponse.ANY)
+INTERFACES = (None, *AlternateInterface)
 QUALIFIERS = ("", "amount", "balance")
 TENTHS_MS = 100
 NOT_JUDGED = {0x9F37, 0x9A, 0x9F21, 0x9F41, 0x9F1E, 0x9F09}

@@ -136,6 +136,20 @@ def test_the_kernel_learns_of_a_broken_answer_as_of_a_card_that_left(answer: str
     assert len(seen) == 1
 
 
+def test_a_command_of_ours_that_fits_no_apdu_is_not_the_card_s_fault() -> None:
+    def too_long() -> Dialogue:
+        try:
+            yield CommandApdu(0x00, 0x82, 0x00, 0x00, bytes(256), None, "EXTERNAL AUTHENTICATE")
+        except CardLost:
+            return CardRead(try_again("lost"))
+        return CardRead(try_again("answered"))
+
+    reader = Reader("9000")
+    with pytest.raises(MalformedApdu, match="EXTERNAL AUTHENTICATE"):
+        drive(too_long(), reader, 1000)
+    assert reader.commands == []
+
+
 def without_end(stubborn: bool) -> Dialogue:
     while True:
         try:

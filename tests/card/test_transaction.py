@@ -30,7 +30,7 @@ from tests.card.reader_stage import (
 
 from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c7.kernel import KernelC7
-from taptill.card.outcome import Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
+from taptill.card.outcome import Cvm, MessageId, OnlineResponse, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, online_request, see_phone, select_next, try_again
 from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX
 from taptill.card.reader import Presentation
@@ -67,7 +67,7 @@ def reader(kernel: ToldKernel) -> Configuration:
     return configuration([combination(AID, 0x21), combination(OTHER, 0x22)], kernel)
 
 
-def asks_issuer(start: Start, online_response: str = "EMV data", **changes: object) -> Outcome:
+def asks_issuer(start: Start, online_response: OnlineResponse = OnlineResponse.EMV_DATA, **changes: object) -> Outcome:
     return replace(online_request(Cvm.NONE), start=start, online_response=online_response, **changes)  # type: ignore[arg-type]
 
 
@@ -194,12 +194,12 @@ def test_an_issuer_with_nothing_for_the_card_ends_it() -> None:
 
 
 def test_a_kernel_that_takes_any_answer_goes_on_without_one() -> None:
-    kernel = ToldKernel(asks_issuer(Start.D, "any"), approved(Cvm.NONE))
+    kernel = ToldKernel(asks_issuer(Start.D, OnlineResponse.ANY), approved(Cvm.NONE))
     assert perform(reader(kernel), ONE_APPLICATION, issuer=[None]).shown()[-1] == APPROVED
 
 
 def test_a_restart_keeps_what_pre_processing_found() -> None:
-    kernel = ToldKernel(asks_issuer(Start.B, "any"), approved(Cvm.NONE))
+    kernel = ToldKernel(asks_issuer(Start.B, OnlineResponse.ANY), approved(Cvm.NONE))
     above_floor = configuration([combination(AID, 0x21, floor_limit_minor=1)], kernel)
     perform(above_floor, ONE_APPLICATION, issuer=[None])
     assert [told.prepared.ttq.hex() for told, _ in kernel.told] == ["26800080", "26800080"]
@@ -243,7 +243,7 @@ def test_no_combination_for_this_type_of_transaction_needs_no_card() -> None:
 
 def test_a_card_that_never_ends_is_ended() -> None:
     again = perform(reader(ToldKernel(try_again("no"))), ONE_APPLICATION)
-    restarts = perform(reader(ToldKernel(asks_issuer(Start.D, "any"))), ONE_APPLICATION)
+    restarts = perform(reader(ToldKernel(asks_issuer(Start.D, OnlineResponse.ANY))), ONE_APPLICATION)
     lost_again = perform(reader(ToldKernel()), lambda command: lost())
     assert again.reason() == lost_again.reason() == restarts.reason() == "too-many-presentations"
     assert len(restarts.commands()) == STEPS_MAX + 2

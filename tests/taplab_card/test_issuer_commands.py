@@ -27,7 +27,7 @@ from taptill.card.entry_point import (
     preprocessed,
     run_step,
 )
-from taptill.card.outcome import Start
+from taptill.card.outcome import OnlineResponse, Start
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import KERNELS, exchange
@@ -230,7 +230,7 @@ def test_the_terminal_brings_the_issuers_answer_back_to_the_card(scheme: Scheme)
     configuration = Configuration([VISA_WITH_UPDATES], KERNELS, CaKeyStore.of(scheme.ca_keys()))
     asks = Activation(SALE)
     first = walk(run_step(configuration, asks, preprocessed(configuration, asks, Retained()), Start.B), card)
-    assert first.read.outcome.online_response == "EMV data"
+    assert first.read.outcome.online_response is OnlineResponse.EMV_DATA
     pan = "4761739001010044"
     card_key = derive_card_key(scheme.issuer_key, pan, "01")
     script_key = derive_card_key(purpose_key(scheme.issuer_key, SCRIPT_PURPOSE), pan, "01")

@@ -79,8 +79,19 @@ class UiStatus(IntEnum):
     PROCESSING_ERROR = 6
 
 
-ONLINE_RESPONSE_EMV_DATA = "EMV data"  # the entry point is restarted only if the issuer sent some for the card
-ONLINE_RESPONSE_ANY = "any"  # it is restarted whatever came, and if nothing came
+class OnlineResponse(Enum):
+    """EMV Book A, 6.2: what the entry point waits for before it is restarted."""
+
+    EMV_DATA = "EMV data"  # something of the issuer's for the card
+    ANY = "any"  # whatever comes, and if nothing comes
+
+
+class AlternateInterface(Enum):
+    """EMV Book A, 6.2: where the same card may go instead."""
+
+    CONTACT_CHIP = "contact chip"
+    MAGNETIC_STRIPE = "magnetic stripe"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +113,11 @@ class Outcome:
 
     kind: OutcomeKind
     start: Start | None = None
-    online_response: str | None = None  # None: N/A, or ONLINE_RESPONSE_ANY, ONLINE_RESPONSE_EMV_DATA
+    online_response: OnlineResponse | None = None
     cvm: Cvm = Cvm.NOT_APPLICABLE
     ui_on_outcome: UiRequest | None = None
     ui_on_restart: UiRequest | None = None
-    alternate_interface: str | None = None  # "contact chip", "magnetic stripe", "both"
+    alternate_interface: AlternateInterface | None = None
     receipt: bool = False
     field_off_hold_ms: int | None = None
     removal_timeout_ms: int = 0

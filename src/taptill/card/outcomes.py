@@ -5,7 +5,7 @@ Comes in: a reason. Goes out: an `Outcome` (EMV Book A, 6.2; EMV Book B, 3.1.1.1
 
 from __future__ import annotations
 
-from taptill.card.outcome import Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
+from taptill.card.outcome import AlternateInterface, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 
 
 def approved(cvm: Cvm) -> Outcome:
@@ -39,7 +39,9 @@ def no_application_left(reason: str) -> Outcome:
     return Outcome(OutcomeKind.END_APPLICATION, ui_on_outcome=ui, reason=reason)
 
 
-def try_another_interface(reason: str, alternate: str | None = "contact chip") -> Outcome:
+def try_another_interface(
+    reason: str, alternate: AlternateInterface | None = AlternateInterface.CONTACT_CHIP
+) -> Outcome:
     """Not by contactless."""
     ui = UiRequest(MessageId.INSERT_OR_SWIPE, UiStatus.PROCESSING_ERROR)
     return Outcome(OutcomeKind.TRY_ANOTHER_INTERFACE, ui_on_outcome=ui, alternate_interface=alternate, reason=reason)

@@ -42,7 +42,8 @@ def read_card(request: TapRequest, combinations: Sequence[Combination], ca_keys:
 
 
 def drive(dialogue: Dialogue, reader: CardReader, timeout_ms: int) -> CardRead:
-    """Runs the dialogue on the card that lies on the reader; `timeout_ms` bounds each exchange. Raises ReaderLost."""
+    """Runs the dialogue on the card that lies on the reader; `timeout_ms` bounds each exchange. Raises ReaderLost,
+    MalformedApdu for a command that fits no APDU."""
     spent_us = 0
     try:
         command = next(dialogue)
@@ -65,7 +66,8 @@ def drive(dialogue: Dialogue, reader: CardReader, timeout_ms: int) -> CardRead:
 
 def _answer(command: CommandApdu, reader: CardReader, timeout_ms: int) -> ResponseApdu | CardLost:
     """An answer that is none is a broken exchange like one that never came (EMV Book B, 3.3.3.7): the kernel learns of
-    both in the same way."""
+    both in the same way. Raises MalformedApdu for a command of ours that is none: that is no fault of the card's."""
+    command.encode()
     try:
         return exchange(command, reader, timeout_ms)
     except CardLost as lost:

@@ -25,9 +25,9 @@ from taptill.card.entry_point import (
     run_step,
 )
 from taptill.card.outcome import (
-    ONLINE_RESPONSE_EMV_DATA,
     CardRead,
     MessageId,
+    OnlineResponse,
     OutcomeKind,
     Start,
     UiRequest,
@@ -232,7 +232,7 @@ class _Course:
             yield Show(CARD_READ_OK)
         if outcome.removal_timeout_ms and not issuer_data:
             yield AwaitRemoval(outcome.removal_timeout_ms)
-        if outcome.start is None or (outcome.online_response == ONLINE_RESPONSE_EMV_DATA and not issuer_data):
+        if outcome.start is None or (outcome.online_response == OnlineResponse.EMV_DATA and not issuer_data):
             return False
         self.activation = Activation(self.activation.request, outcome.start, True, issuer_data or b"")
         self.ready = outcome.ui_on_restart or PRESENT_CARD

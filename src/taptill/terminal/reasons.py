@@ -196,6 +196,12 @@ REASONS: dict[str, Reason] = {
     "cashback-not-allowed": _same("此卡不能返现", "this card gives no cash back here", *_ANOTHER_WAY),
     "not-for-atm": _same("此卡不能在自助设备挥卡", "this card is not for machines that pay out", *_ANOTHER_WAY),
     "issuer-update": _same("卡片已更新", "the card has been updated", "可移开卡片", "the card may be taken away"),
+    "issuer-answer-malformed": _same(
+        "发卡行更新数据有误，卡片未更新",
+        "the bank's update makes no sense, the card stays as it is",
+        "可移开卡片",
+        "the card may be taken away",
+    ),
     "magstripe-only": _same("此卡仅有磁条模式，本终端不支持", "the card knows only mag-stripe mode", *_ANOTHER_WAY),
     "data-exchange-time-out": _same("终端未及时应答", "the terminal did not answer in time", *_TAP_AGAIN),
     "relay-resistance-implausible": _NOT_GENUINE,

@@ -16,8 +16,18 @@ from taptill.card.bits import has_bit, with_bit
 from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.kernels.fast.qualifiers import CTQ_ISSUER_UPDATE, TTQ_ISSUER_UPDATE
 from taptill.card.kernels.fast.tap import FastTap
-from taptill.card.outcome import CardRead, Cvm, MessageId, Outcome, OutcomeKind, Start, UiRequest, UiStatus
-from taptill.card.outcomes import approved, declined
+from taptill.card.outcome import (
+    CardRead,
+    Cvm,
+    MessageId,
+    OnlineResponse,
+    Outcome,
+    OutcomeKind,
+    Start,
+    UiRequest,
+    UiStatus,
+)
+from taptill.card.outcomes import approved, declined, end_application
 from taptill.card.rules.tvr import (
     NO_TSI,
     NO_TVR,
@@ -30,6 +40,8 @@ from taptill.card.rules.tvr import (
 from taptill.card.tlv import Tlv, find, find_all, parse_tlv
 
 REASON = "issuer-update"
+MALFORMED = "issuer-answer-malformed"
+AUTHENTICATION_DATA_OCTETS = range(8, 17)  # 91: EMV Book 3, Annex A
 SCRIPT_COMMANDS_MAX = 32  # per presentation; EMV Book 3, 10.10 allows scripts of 128 octets, so fewer come
 _APPROVALS = frozenset({b"00", b"08", b"10", b"11"})  # 8A: approved, honoured with identification, partly, VIP
 _SCRIPT_IDENTIFIER_OCTETS = 4
@@ -51,13 +63,18 @@ def asking_for_update(tap: FastTap, outcome: Outcome) -> Outcome:
     if outcome.kind is not OutcomeKind.ONLINE_REQUEST or not both:
         return outcome
     again = UiRequest(MessageId.PRESENT_CARD_AGAIN, UiStatus.READY_TO_READ)
-    return replace(outcome, start=Start.B, online_response="EMV data", ui_on_restart=again, field_off_hold_ms=0)
+    return replace(
+        outcome, start=Start.B, online_response=OnlineResponse.EMV_DATA, ui_on_restart=again, field_off_hold_ms=0
+    )
 
 
 def deliver_update(kernel: str, selection: Selection) -> Dialogue:
     """The second presentation. Raises MalformedTlv or MalformedApdu for an issuer's answer that is none."""
     answer = parse_tlv(selection.online_response, "issuer's answer")
-    update = yield from _authenticate_issuer(find(answer, 0x91))
+    authentication = find(answer, 0x91)
+    if authentication and len(authentication) not in AUTHENTICATION_DATA_OCTETS:
+        return CardRead(end_application(MALFORMED), selection.aid, kernel, selection.label)
+    update = yield from _authenticate_issuer(authentication)
     if not has_bit(update.tvr, TVR_ISSUER_AUTHENTICATION_FAILED):
         for tag, failed in _SCRIPTS:
             for script in find_all(answer, tag):
