@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("--offline", action="store_true", help="offer the card an offline approval")
     read.add_argument("--ca-keys", type=Path, action="append", default=[], metavar="FILE")
     read.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for each presentation")
-    read.add_argument("--config", type=Path, metavar="FILE", help="the terminal's: its language and the cards it takes")
+    read.add_argument(
+        "--config", type=Path, metavar="FILE", help="read as this terminal would: its cards, keys, language"
+    )
     read.add_argument("--language", choices=["zh-CN", "en"], help="of the messages (default the terminal's, or zh-CN)")
     read.set_defaults(verb=_read)
 
@@ -104,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     ca_keys = verbs.add_parser("ca-keys", help="check a file of CA keys: prints the good ones, names the others")
     ca_keys.add_argument("file", type=Path, metavar="FILE", help="TOML, or an acquirer's download records in hex")
     ca_keys.set_defaults(verb=_ca_keys)
+
+    card_digest = verbs.add_parser("card-digest", help="a line for the file of refused cards; asks for the card number")
+    card_digest.set_defaults(verb=_card_digest)
 
     _add_debt_verbs(verbs)
     return parser
@@ -180,7 +185,7 @@ def _webhooks(config: TerminalConfig, base: Path, terminal: Terminal) -> tuple[W
 def _read(options: argparse.Namespace) -> int:
     from taptill.amount.money import parse_money
     from taptill.card.tap_report import tap_report
-    from taptill.terminal.config import CardLimits, load_config
+    from taptill.terminal.config import load_config
     from taptill.terminal.messages import message_text
     from taptill.terminal.one_tap import TapWanted
     from taptill.terminal.wiring import read_one_tap
@@ -193,7 +198,7 @@ def _read(options: argparse.Namespace) -> int:
         wanted,
         lambda ui: print(message_text(ui, language), file=sys.stderr, flush=True),
         options.ca_keys,
-        config.cards if config else CardLimits(),
+        config,
         options.config.resolve().parent if config else Path(),
     )
     if card is None:
@@ -229,6 +234,15 @@ def _ca_keys(options: argparse.Namespace) -> int:
     for refused in sifted.refused:
         print(f"taptill: error {refused.code}: {refused}", file=sys.stderr)
     return 1 if sifted.refused else 0
+
+
+def _card_digest(options: argparse.Namespace) -> int:
+    from getpass import getpass
+
+    from taptill.terminal.refused_cards import refused_card_line
+
+    print(refused_card_line(getpass("card number: ") if sys.stdin.isatty() else sys.stdin.readline()))
+    return 0
 
 
 def _print_json(document: object) -> None:

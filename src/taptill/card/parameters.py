@@ -71,7 +71,7 @@ class TapRequest:
         False  # a certified pad for online PIN is attached; without it the TTQ never claims one (DESIGN 5.11)
     )
     sequence_counter: int = 0  # 9F41, eight digits
-    exceptions: frozenset[bytes] = frozenset()  # SHA-256 of the PAN digits of cards to refuse offline
+    exceptions: frozenset[bytes] = field(default=frozenset(), repr=False)  # `card_digest` of cards to refuse offline
     # Unpredictable numbers for relay resistance, four bytes each: one per attempt, drawn for this tap, told to nobody
     # before (EMV Book C-2, S3.61 and SR1.23). Without any the protocol is not run.
     fresh_numbers: tuple[bytes, ...] = ()

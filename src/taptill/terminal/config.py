@@ -62,10 +62,11 @@ class OutageLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class CardLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which cards are taken, and up to which amounts. `parameters`: an acquirer's file in the place of the reader
-    parameters that ship with the terminal."""
+    parameters that ship with the terminal. `refused`: a file of cards that are not approved offline."""
 
     schemes: tuple[str, ...] = ("unionpay", "visa", "mastercard")
     parameters: str = ""
+    refused: str = ""
     transaction_limit_minor: int = 5_000_000
     cvm_limit_minor: int = 100_000
     card_timeout_ms: int = 3_000

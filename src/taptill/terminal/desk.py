@@ -68,6 +68,7 @@ class Desk:
     journal: JournalReader
     counters: Counters
     breaker: Breaker
+    exceptions: frozenset[bytes] = field(default=frozenset(), repr=False)  # `card_digest` of cards to refuse offline
     payments: dict[str, Payment] = field(default_factory=dict)  # changed by `remember` and `forget` only
     stans: Counter[int] = field(default_factory=Counter)  # of their transactions: not to be used again yet
     debts: DebtBook = field(default_factory=DebtBook)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from taptill.amount.money import Money
 from taptill.card.apdu import MalformedApdu
@@ -35,6 +35,7 @@ from taptill.card.transaction import (
 )
 from taptill.clock import Clock
 from taptill.entropy import Entropy
+from taptill.terminal.config import Identity
 from taptill.terminal.torn_log import TornLog, TornSale
 
 POLL_MS = 200
@@ -60,10 +61,11 @@ class TapWanted:
     timeout_ms: int
 
 
-def fresh_sale(wanted: TapWanted, clock: Clock, entropy: Entropy) -> TapRequest:
-    """The purchase as it is now, with numbers nobody has seen."""
-    at = datetime.fromtimestamp(clock.now().unix_ms / 1000, UTC)
-    return TapRequest(
+def fresh_sale(wanted: TapWanted, clock: Clock, entropy: Entropy, terminal: Identity | None = None) -> TapRequest:
+    """The purchase as it is now, with numbers nobody has seen; in the name of a terminal, if it is one's."""
+    here = timezone(timedelta(minutes=terminal.utc_offset_minutes)) if terminal else UTC
+    at = datetime.fromtimestamp(clock.now().unix_ms / 1000, here)
+    sale = TapRequest(
         amount=wanted.amount,
         amount_other=Money(0, wanted.amount.currency),
         transaction_type=0x00,
@@ -74,6 +76,11 @@ def fresh_sale(wanted: TapWanted, clock: Clock, entropy: Entropy) -> TapRequest:
         online_possible=not wanted.offline,
         offline_allowed=wanted.offline,
         fresh_numbers=tuple(entropy.octets(UNPREDICTABLE_NUMBER_OCTETS) for _ in range(ATTEMPTS_MAX)),
+    )
+    if terminal is None:
+        return sale
+    return replace(
+        sale, country=terminal.country, serial_number=terminal.terminal_id, merchant_name=terminal.merchant_name
     )
 
 

@@ -102,7 +102,9 @@ def _tap_request(desk: Desk, amount_minor: int) -> TapRequest:
         unpredictable_number=desk.entropy.octets(UNPREDICTABLE_NUMBER_OCTETS),
         online_possible=desk.way.online,
         offline_allowed=desk.way.offline_allowed,
+        serial_number=desk.config.identity.terminal_id,
         merchant_name=desk.config.identity.merchant_name,
+        exceptions=desk.exceptions,
         sequence_counter=desk.counters.next_stan,
         fresh_numbers=tuple(desk.entropy.octets(UNPREDICTABLE_NUMBER_OCTETS) for _ in range(ATTEMPTS_MAX)),
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 from taptill.card.entry_point import Configuration
 from taptill.card.outcome import CardRead, UiRequest
-from taptill.card.parameters import Combination
+from taptill.card.parameters import Combination, TapRequest
 from taptill.card.proof.ca_key_records import read_ca_keys
 from taptill.card.proof.ca_keys import CaKey, CaKeyStore, parse_ca_keys
 from taptill.card.proof.revocation import RevocationList, parse_revocations
@@ -47,6 +47,7 @@ from taptill.terminal.notice_desk import NoticesHealth
 from taptill.terminal.one_tap import OneTap, Patience, TapWanted, fresh_sale
 from taptill.terminal.printer_worker import PrinterWorker
 from taptill.terminal.reader_worker import ReaderWorker
+from taptill.terminal.refused_cards import parse_refused_cards
 from taptill.terminal.till import Till
 from taptill.terminal.view import reason_view
 from taptill.terminal.workers import Worker
@@ -110,6 +111,16 @@ def trusted_ca_keys(
     return trusted_store(product_ca_keys(), key_files, live, revoked, with_product)
 
 
+def configured_ca_keys(config: TerminalConfig, base: Path, more: Sequence[Path] = ()) -> CaKeyStore:
+    """What this terminal trusts, and `more` files under its rules. Raises what `trusted_ca_keys` says."""
+    return trusted_ca_keys(
+        [*(base / name for name in config.ca_keys), *more],
+        config.identity.live,
+        config.product_ca_keys,
+        [base / name for name in config.revoked_certificates],
+    )
+
+
 def _text(path: Path, setting: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -143,13 +154,7 @@ def build(config: TerminalConfig, base: Path) -> Terminal:
     moments = MomentFile((base / config.journal).with_suffix(".moment"))
     clock = SystemClock(max(BUILD_UNIX_MS, journal.vouched_time_ms()), keeper=moments)
     keys: KeyStore = adapter(config.keystore, "keystore")(base / config.keystore.partition(":")[2])
-    ca_keys = trusted_ca_keys(
-        [base / name for name in config.ca_keys],
-        config.identity.live,
-        config.product_ca_keys,
-        [base / name for name in config.revoked_certificates],
-    )
-    desk = desk_of(config, profile, keys, ca_keys, clock, SystemEntropy(), reading, base)
+    desk = desk_of(config, profile, keys, configured_ca_keys(config, base), clock, SystemEntropy(), reading, base)
     copier = JournalCopier(base / config.journal, base / config.journal_copy) if config.journal_copy else None
     shown = SqliteJournalReader.open(base / config.journal)
     front = Front(lambda event: loop.post(event), shown, lambda: health(desk, copier, front.notices_health()))
@@ -171,7 +176,7 @@ def desk_of(
     journal: JournalReader,
     base: Path = Path(),
 ) -> Desk:
-    """The till's desk before its first event. Raises what `combinations` says."""
+    """The till's desk before its first event. Raises what `combinations` and `refused_cards` say."""
     return Desk(
         config=config,
         profile=profile,
@@ -183,6 +188,7 @@ def desk_of(
         journal=journal,
         counters=journal.counters(),
         breaker=Breaker(config.host.probe_pause_min_ms, config.host.probe_pause_max_ms),
+        exceptions=refused_cards(config.cards, base),
     )
 
 
@@ -217,6 +223,14 @@ def combinations(cards: CardLimits, base: Path = Path()) -> tuple[Combination, .
                 f"no parameters for {scheme!r}", where="cards.schemes", next_step=", ".join(sorted(known))
             )
     return tuple(_within(each.combination, cards) for each in offered if each.scheme in cards.schemes)
+
+
+def refused_cards(cards: CardLimits, base: Path = Path()) -> frozenset[bytes]:
+    """The exception list, as digests. Raises ConfigError naming file and line."""
+    if not cards.refused:
+        return frozenset()
+    path = base / cards.refused
+    return parse_refused_cards(_text(path, "cards.refused"), where=f"cards.refused: {path}")
 
 
 def _reader_parameters(path: Path | None) -> tuple[SchemeCombination, ...]:
@@ -280,14 +294,21 @@ def read_one_tap(
     wanted: TapWanted,
     show: Callable[[UiRequest], None],
     ca_keys: Sequence[Path],
-    cards: CardLimits,
+    config: TerminalConfig | None = None,
     base: Path = Path(),
 ) -> CardRead | None:
-    """One transaction without a terminal around it, shown as it goes; None when no card came. Raises ReaderLost,
-    ConfigError, and what `trusted_ca_keys` says."""
+    """One transaction without a terminal around it, shown as it goes; None when no card came. With `config` it is that
+    terminal's: its cards, keys, exception list and identity. Raises ReaderLost, ConfigError, and what `trusted_ca_keys`
+    says."""
     clock, entropy = SystemClock(BUILD_UNIX_MS), SystemEntropy()
-    configuration = Configuration(combinations(cards, base), KERNELS, trusted_ca_keys(ca_keys))
+    cards = config.cards if config else CardLimits()
+    trusted = configured_ca_keys(config, base, ca_keys) if config else trusted_ca_keys(ca_keys)
+    exceptions, identity = refused_cards(cards, base), config.identity if config else None
+
+    def sale() -> TapRequest:
+        return replace(fresh_sale(wanted, clock, entropy, identity), exceptions=exceptions)
+
     reader: CardReader = open_reader(url, clock)
     patience = Patience(wanted.timeout_ms, cards.card_timeout_ms)
-    tap = OneTap(reader, clock, patience, lambda: fresh_sale(wanted, clock, entropy), show, time.sleep)
-    return tap.run(run_transaction(configuration, fresh_sale(wanted, clock, entropy)))
+    tap = OneTap(reader, clock, patience, sale, show, time.sleep)
+    return tap.run(run_transaction(Configuration(combinations(cards, base), KERNELS, trusted), sale()))
