@@ -49,6 +49,12 @@ class Combination:
     programme_limits: tuple[ProgrammeLimits, ...] = ()  # dynamic reader limits (kernel C-3)
 
 
+def own_capabilities(pin_pad: bool) -> bytes:
+    """9F33 of this terminal (EMV Book 4, Annex A2): no stripe, no contact chip, nothing keyed in; signature and no CVM,
+    online PIN where there is a pad (DESIGN 5.11), offline PIN never; SDA, DDA and CDA, and no card is kept."""
+    return bytes([0x00, 0x28 | (0x40 if pin_pad else 0x00), 0xC8])
+
+
 @dataclass(frozen=True, slots=True)
 class TapRequest:
     """One sale as a kernel needs it. `online_possible` False lets the TTQ drop "online cryptogram required"
@@ -64,8 +70,8 @@ class TapRequest:
     online_possible: bool
     offline_allowed: bool
     terminal_type: int = 0x22  # 9F35: attended, offline with online capability
-    terminal_capabilities: bytes = bytes.fromhex("E0E9C8")  # 9F33
-    serial_number: str = "TAPTILL1"  # 9F1E
+    terminal_capabilities: bytes = b""  # 9F33; empty: `own_capabilities`
+    serial_number: str = "00000000"  # 9F1E, eight characters; the terminal's own, where there is one
     merchant_name: str = "TapTill"  # 9F4E
     pin_pad: bool = (
         False  # a certified pad for online PIN is attached; without it the TTQ never claims one (DESIGN 5.11)

@@ -5,7 +5,7 @@ Comes in: the sale and its prepared combination. Goes out: tag to value, for the
 
 from __future__ import annotations
 
-from taptill.card.parameters import TapRequest
+from taptill.card.parameters import TapRequest, own_capabilities
 from taptill.card.preprocessing import Prepared
 
 _SERIAL_NUMBER_OCTETS = 8
@@ -26,7 +26,7 @@ def terminal_data(request: TapRequest, prepared: Prepared) -> dict[int, bytes]:
         0x9F21: bytes.fromhex(request.time_hhmmss),
         0x9C: bytes([request.transaction_type]),
         0x9F37: request.unpredictable_number,
-        0x9F33: request.terminal_capabilities,
+        0x9F33: request.terminal_capabilities or own_capabilities(request.pin_pad),
         0x9F35: bytes([request.terminal_type]),
         0x9F1E: request.serial_number.encode("ascii", "replace")[:_SERIAL_NUMBER_OCTETS].ljust(_SERIAL_NUMBER_OCTETS),
         0x9F4E: request.merchant_name.encode("ascii", "replace"),

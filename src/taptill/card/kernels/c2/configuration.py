@@ -156,8 +156,11 @@ def _configured(combination: Combination) -> dict[int, bytes]:
 
 
 def _named(combination: Combination) -> dict[int, bytes]:
-    """The named limits, unless the acquirer's data object is lower: the merchant's limits arrive here by name."""
+    """The named limits, unless the acquirer's data object is lower: the merchant's limits arrive here by name. A named
+    CVM limit is the first amount that needs verification (EMV Book B, 3.1.1.8), DF8126 the last that needs none (EMV
+    Book C-2, S456.32). One of 0 becomes 0: every sale is verified but one of no amount, which DF8126 cannot express."""
     floor, most, cvm = combination.floor_limit_minor, combination.transaction_limit_minor, combination.cvm_limit_minor
+    cvm = None if cvm is None else max(cvm - 1, 0)
     floor = combination.terminal_floor_limit_minor if floor is None else floor  # as EMV Book B, 3.1.1.7
     limits = zip(_LIMITS, (floor, most, most, cvm), strict=True)
     named = {tag: digits(limit, AMOUNT_OCTETS) for tag, limit in limits if limit is not None}
