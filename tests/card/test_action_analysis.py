@@ -72,19 +72,15 @@ def test_one_finding_is_enough_and_other_bits_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terminal_type", "possible", "expected"),
+    ("terminal_type", "expected"),
     [
-        (0x21, True, Reach.ONLINE_ONLY),
-        (0x22, True, Reach.ONLINE),
-        (0x22, False, Reach.OFFLINE),
-        (0x21, False, Reach.OFFLINE),
-        (0x23, True, Reach.OFFLINE),
-        (0x14, True, Reach.ONLINE_ONLY),
-        (0x25, True, Reach.ONLINE),
-        (0x36, True, Reach.OFFLINE),
+        (0x21, Reach.ONLINE_ONLY),
+        (0x22, Reach.ONLINE),
+        (0x23, Reach.OFFLINE),
+        (0x14, Reach.ONLINE_ONLY),
+        (0x25, Reach.ONLINE),
+        (0x36, Reach.OFFLINE),
     ],
 )
-def test_how_far_a_terminal_reaches_is_its_type_and_the_state_of_its_line(
-    terminal_type: int, possible: bool, expected: Reach
-) -> None:
-    assert reach_of(terminal_type, possible) is expected
+def test_how_far_a_terminal_reaches_is_its_type(terminal_type: int, expected: Reach) -> None:
+    assert reach_of(terminal_type) is expected

@@ -95,12 +95,14 @@ def test_offline_a_foreign_issuer_takes_the_waiver_back(
     assert (read.outcome.kind, read.outcome.reason) == (kind, reason)
 
 
-def test_nonsense_instead_of_a_currency_ends_the_application(tap: Tap) -> None:
-    card = VisaCard(aid=UNIONPAY)
-    read, _ = tap(
-        lambda command: b"\x9f\x51\x09\x90\x00" if command == GET_DATA else card(command),
+@pytest.mark.parametrize("nonsense", ["9F5109", "9F51", "9F420156", ""])
+def test_nonsense_instead_of_a_currency_tells_none(tap: Tap, nonsense: str) -> None:
+    card = VisaCard(aid=UNIONPAY, ctq=None)
+    read, commands = tap(
+        lambda command: bytes.fromhex(nonsense + "9000") if command == GET_DATA else card(command),
         amount=Money(500_00),
         cvm_limit_minor=300_00,
         small_amount_limit_minor=1_000_00,
     )
-    assert (read.outcome.kind, read.outcome.reason) == (OutcomeKind.END_APPLICATION, "card-data-malformed")
+    assert told(commands) == (True, True)
+    assert read.outcome.cvm is Cvm.SIGNATURE

@@ -19,7 +19,6 @@ def verify(
     rules: str,
     *,
     pin_pad: bool = False,
-    contact: bool = False,
     currency: str | None = "0156",
     aip: str = "1000",
     **sale: str,
@@ -30,7 +29,7 @@ def verify(
     card = {0x82: bytes.fromhex(aip), 0x8E: bytes.fromhex(rules)}
     if currency:
         card[0x9F42] = bytes.fromhex(currency)
-    verified = verify_cardholder(Findings(), terminal, card, pin_pad, contact)
+    verified = verify_cardholder(Findings(), terminal, card, pin_pad)
     return verified.cvm, verified.results.hex().upper(), verified.found.tvr.hex(), verified.found.tsi.hex()
 
 
@@ -49,12 +48,6 @@ def test_a_pad_that_the_terminal_does_not_declare_is_not_used() -> None:
 @pytest.mark.parametrize("method", ["01", "03", "04", "05"])
 def test_an_offline_pin_is_never_entered(method: str) -> None:
     assert verify(NONE_AT_ALL + method + "00", pin_pad=True) == (None, "3F0001", "0000800000", "4000")
-
-
-def test_a_missing_pad_is_told_where_the_card_lies_in_a_slot() -> None:
-    for method in ("01", "02", "04"):
-        assert verify(NONE_AT_ALL + method + "00", contact=True) == (None, "3F0001", "0000900000", "4000")
-    assert verify(NONE_AT_ALL + "4103" + "1F00", contact=True)[2] == "0000000000"  # the rule does not hold: no error
 
 
 def test_a_card_without_verification_wants_none() -> None:

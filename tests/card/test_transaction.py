@@ -133,6 +133,28 @@ def test_the_card_that_stays_after_a_collision_is_read() -> None:
     assert played.shown() == [WELCOME, PRESENT, ONE_ONLY, APPROVED]
 
 
+def test_what_is_no_payment_card_is_asked_nothing_and_told_of_once() -> None:
+    ticket = Presentation(b"\x04", "A", takes_apdus=False)
+    no_card = (MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
+    alone = perform(reader(ToldKernel()), ONE_APPLICATION, polls=[ticket, ticket, Field.GIVEN_UP])
+    assert (alone.commands(), alone.of(AskSale), alone.shown()) == ([], [], [WELCOME, PRESENT, no_card])
+    polls: list[Presentation | Field] = [ticket, ticket, Field.EMPTY, ticket, Field.EMPTY, ONE_CARD]
+    assert perform(reader(ToldKernel()), ONE_APPLICATION, polls=polls).shown()[2:] == [no_card, no_card, APPROVED]
+
+
+def test_a_ticket_beside_a_card_is_a_collision_first() -> None:
+    both = Presentation(b"\x04", "A", cards_in_field=2, takes_apdus=False)
+    polls: list[Presentation | Field] = [both, replace(both, cards_in_field=1), both, Field.EMPTY, ONE_CARD]
+    shown = perform(reader(ToldKernel()), ONE_APPLICATION, polls=polls).shown()
+    assert shown[2:] == [
+        ONE_ONLY,
+        (MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ),
+        ONE_ONLY,
+        ONE_NOW,
+        APPROVED,
+    ]
+
+
 def test_a_card_that_leaves_before_its_kernel_is_silently_awaited_again() -> None:
     for number in (1, 2):
         played = perform(reader(ToldKernel()), at_command(number, lost(), ONE_APPLICATION))

@@ -64,6 +64,14 @@ def parse_dol(dol: bytes, where: str = "DOL") -> tuple[DolEntry, ...]:
     return tuple(iterate_dol(dol, where))
 
 
+def asks_for(dol: bytes, tag: int) -> bool:
+    """Whether the list names the tag. A list that breaks asks for what stands before the break."""
+    try:
+        return any(entry.tag == tag for entry in iterate_dol(dol))
+    except MalformedDol:
+        return False
+
+
 def dol_length(entries: tuple[DolEntry, ...]) -> int:
     """How many bytes a filled list has."""
     return sum(entry.length for entry in entries)

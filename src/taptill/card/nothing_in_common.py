@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.outcome import CardRead
 from taptill.card.outcomes import select_next
 from taptill.card.preprocessing import Prepared
-from taptill.card.proof.ca_keys import RID_OCTETS
 from taptill.card.selection import ANY_KERNEL, DEFAULT_KERNELS, KERNEL_NAMES, DirectoryEntry, matches_entry
 
 NO_KERNEL = "no-kernel"

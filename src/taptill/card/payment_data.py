@@ -6,16 +6,16 @@ Sources: EMV Book 3, 6.5.8.4 and Annex A.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from taptill.card.apdu import CommandApdu
+from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.data_elements import SENSITIVE_TAGS
 from taptill.card.outcome import CardNumber, CryptogramType
 from taptill.card.refused import Refused
 from taptill.card.sensitive import SensitiveBytes
-from taptill.card.tlv import Tlv, encode_tlv, parse_tlv
+from taptill.card.tlv import MalformedTlv, Tlv, encode_tlv, find, parse_tlv
 
 FORMAT_1, FORMAT_2 = 0x80, 0x77
 _CRYPTOGRAMS = {0x00: CryptogramType.AAC, 0x40: CryptogramType.TC, 0x80: CryptogramType.ARQC}
@@ -105,6 +105,22 @@ def shown(terminal: Mapping[int, bytes], card: Mapping[int, bytes], aid: bytes) 
     return {tag: value for tag, value in said.items() if tag not in _NOT_SHOWN}
 
 
+def get_data(tag: int) -> Generator[CommandApdu, ResponseApdu, bytes | None]:
+    """GET DATA (EMV Book 3, 6.5.7); None where the card does not tell: refused, malformed, or another data object."""
+    response = yield CommandApdu(0x80, 0xCA, tag >> 8, tag & 0xFF, b"", 0, f"GET DATA {tag:X}")
+    if response.sw != SW_OK:
+        return None
+    try:
+        return find(parse_tlv(response.data, f"GET DATA {tag:X}"), tag)
+    except MalformedTlv:
+        return None
+
+
+def pan_digits(value: bytes) -> str:
+    """A number in compressed numeric form, without its padding (EMV Book 3, 4.3): `62..17FF` -> "62..17"."""
+    return value.hex().upper().rstrip("F")
+
+
 def cryptogram_type(information: bytes | None) -> CryptogramType | None:
     """What 9F27 says (EMV Book 3, 6.5.5.4); None when it says nothing."""
     return _CRYPTOGRAMS.get(information[0] & 0xC0) if information else None
@@ -117,7 +133,7 @@ def cryptogram_information(kind: CryptogramType) -> bytes:
 
 def parse_track2(value: bytes) -> Track2 | None:
     """EMV Book 3, Annex A, tag 57: PAN, D, YYMM, service code, discretionary data, F. None when it is not so."""
-    text = value.hex().upper().rstrip("F")
+    text = pan_digits(value)
     pan, separator, rest = text.partition("D")
     if not separator or not pan.isdigit() or len(pan) not in _PAN_DIGITS or not rest.isdigit() or len(rest) < 4:
         return None
@@ -129,10 +145,10 @@ def card_number(data: Mapping[int, bytes]) -> CardNumber | Refused:
     track2 = parse_track2(data.get(0x57, b""))
     if track2 is None and data.get(0x57):
         return Refused("data-missing-57")
-    pan = track2.pan if track2 else data.get(0x5A, b"").hex().upper().rstrip("F")
+    pan = track2.pan if track2 else pan_digits(data.get(0x5A, b""))
     if not pan.isdigit() or len(pan) not in _PAN_DIGITS:
         return Refused("data-missing-57")
-    if 0x5A in data and data[0x5A].hex().upper().rstrip("F") != pan:
+    if 0x5A in data and pan_digits(data[0x5A]) != pan:
         return Refused("card-numbers-differ")
     expiry = data.get(0x5F24, b"").hex()[:4]
     sequence = data.get(0x5F34)

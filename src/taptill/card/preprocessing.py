@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 from taptill.card.bits import has_bit, with_bit, without_bit
 from taptill.card.parameters import Combination, TapRequest
-
-TTQ_OFFLINE_ONLY = (0, 0x08)
-TTQ_ONLINE_PIN = (0, 0x04)
-TTQ_SIGNATURE = (0, 0x02)
-TTQ_CONTACT_CHIP = (0, 0x10)
-TTQ_ONLINE_CRYPTOGRAM_REQUIRED = (1, 0x80)
-TTQ_CVM_REQUIRED = (1, 0x40)
+from taptill.card.ttq import (
+    TTQ_CVM_REQUIRED,
+    TTQ_OFFLINE_ONLY,
+    TTQ_ONLINE_CRYPTOGRAM_REQUIRED,
+    TTQ_ONLINE_PIN,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ a command on its follow-ups and octets, and every exchange has a deadline, so no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypeVar
 
 from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
 from taptill.card.dialogue import Dialogue, Kernel
@@ -29,6 +30,8 @@ COMMANDS_PER_TAP_MAX = 64
 TAP_US_MAX = 20_000_000  # what all answers of a tap may take; people give up long before
 RESPONSE_OCTETS_MAX = 2_304  # of one command with all its follow-ups
 
+EndT = TypeVar("EndT")  # what a dialogue returns
+
 _GET_RESPONSE = 0xC0
 _SW1_MORE_DATA = 0x61
 _SW1_WRONG_LENGTH = 0x6C
@@ -44,29 +47,49 @@ def read_card(request: TapRequest, combinations: Sequence[Combination], ca_keys:
 def drive(dialogue: Dialogue, reader: CardReader, timeout_ms: int) -> CardRead:
     """Runs the dialogue on the card that lies on the reader; `timeout_ms` bounds each exchange. Raises ReaderLost,
     MalformedApdu for a command that fits no APDU."""
+    course = bounded(dialogue)
+    try:
+        command = next(course)
+        while True:
+            answer = ask(command, reader, timeout_ms)
+            command = course.throw(answer) if isinstance(answer, CardLost) else course.send(answer)
+    except StopIteration as finished:
+        read: CardRead = finished.value
+        return read
+    finally:
+        course.close()
+
+
+def bounded(
+    dialogue: Generator[CommandApdu, ResponseApdu, EndT],
+) -> Generator[CommandApdu, ResponseApdu, EndT | CardRead]:
+    """The dialogue, or the outcome that ends it when it takes too many commands or its answers too long. A `CardLost`
+    goes in to the dialogue, and comes out where the dialogue does not catch it. Closed with it."""
     spent_us = 0
     try:
         command = next(dialogue)
         for _ in range(COMMANDS_PER_TAP_MAX):
-            answer = _answer(command, reader, timeout_ms)
-            if isinstance(answer, CardLost):
-                command = dialogue.throw(answer)
+            try:
+                response = yield command
+            except CardLost as lost:
+                command = dialogue.throw(lost)
                 continue
-            spent_us += answer.elapsed_us
+            spent_us += response.elapsed_us
             if spent_us > TAP_US_MAX:
                 return CardRead(try_again("card-too-slow"))
-            command = dialogue.send(answer)
+            command = dialogue.send(response)
     except StopIteration as finished:
-        read: CardRead = finished.value
-        return read
+        end: EndT = finished.value
+        return end
     finally:
         dialogue.close()
     return CardRead(end_application("too-many-commands"))
 
 
-def _answer(command: CommandApdu, reader: CardReader, timeout_ms: int) -> ResponseApdu | CardLost:
+def ask(command: CommandApdu, reader: CardReader, timeout_ms: int) -> ResponseApdu | CardLost:
     """An answer that is none is a broken exchange like one that never came (EMV Book B, 3.3.3.7): the kernel learns of
-    both in the same way. Raises MalformedApdu for a command of ours that is none: that is no fault of the card's."""
+    both in the same way. Raises ReaderLost, and MalformedApdu for a command of ours that is none: that is no fault of
+    the card's."""
     command.encode()
     try:
         return exchange(command, reader, timeout_ms)

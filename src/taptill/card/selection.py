@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.apdu import CommandApdu
-from taptill.card.dol import MalformedDol, iterate_dol
+from taptill.card.dol import asks_for
 from taptill.card.parameters import Combination
 from taptill.card.preprocessing import Prepared
-from taptill.card.proof.ca_keys import RID_OCTETS
 from taptill.card.tlv import Tlv, find, find_all
 
 PPSE = b"2PAY.SYS.DDF01"
@@ -97,18 +97,10 @@ def with_legacy_kernel(candidate: Candidate, fci: Mapping[int, bytes]) -> Candid
     """EMV Book B, 3.3.3.6: a Visa card that cannot be told the TTQ is one for Kernel 1."""
     combination = candidate.prepared.combination
     visa = candidate.entry.adf_name.startswith(VISA_RID) and combination.kernel_id == VISA_KERNEL
-    if not visa or _asks_for(_TTQ, fci.get(_PDOL, b"")):
+    if not visa or asks_for(fci.get(_PDOL, b""), _TTQ):
         return candidate
     legacy = replace(combination, kernel_id=VISA_LEGACY_KERNEL)
     return replace(candidate, prepared=replace(candidate.prepared, combination=legacy))
-
-
-def _asks_for(tag: int, dol: bytes) -> bool:
-    """A list that breaks asks for what stands before the break."""
-    try:
-        return any(entry.tag == tag for entry in iterate_dol(dol, "PDOL"))
-    except MalformedDol:
-        return False
 
 
 def matches_entry(entry: DirectoryEntry, combination: Combination) -> bool:

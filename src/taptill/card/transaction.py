@@ -33,9 +33,9 @@ from taptill.card.outcome import (
     UiRequest,
     UiStatus,
 )
-from taptill.card.outcomes import end_application, try_again
+from taptill.card.outcomes import end_application
 from taptill.card.parameters import TapRequest
-from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX
+from taptill.card.read_card import bounded
 from taptill.card.reader import CardLost, Presentation
 
 STEPS_MAX = 64  # of one transaction: restarts, presentations and applications together
@@ -44,6 +44,7 @@ WELCOME = UiRequest(MessageId.WELCOME, UiStatus.IDLE)
 PRESENT_CARD = UiRequest(MessageId.PRESENT_CARD, UiStatus.READY_TO_READ)
 ONE_CARD_ONLY = UiRequest(MessageId.PRESENT_ONE_CARD_ONLY, UiStatus.PROCESSING_ERROR)
 ONE_CARD_NOW = UiRequest(MessageId.PRESENT_ONE_CARD_ONLY, UiStatus.READY_TO_READ)
+NO_PAYMENT_CARD = UiRequest(MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
 PRESENT_CARD_AGAIN = UiRequest(MessageId.PRESENT_CARD_AGAIN, UiStatus.READY_TO_READ)
 CARD_READ_OK = UiRequest(MessageId.CARD_READ_OK, UiStatus.CARD_READ_SUCCESSFULLY)
 
@@ -176,20 +177,21 @@ class _Course:
         return read
 
     def _one_card(self) -> Generator[Act, Result, bool]:
-        """EMV Book B, 3.2.1.3 to 3.2.1.5: polling until it is one card; then the sale as it is for that card."""
+        """EMV Book B, 3.2.1.3 to 3.2.1.5: polling until it is one card; then the sale as it is for that card. What does
+        not speak ISO/IEC 14443-4 is no payment card: nothing is asked of it."""
         yield FieldOn()
-        collided = False
+        wrong = None  # what lies in the field, as it was told
         while True:
             found = yield AwaitCard()
             if found is Field.GIVEN_UP:
                 return False
-            if isinstance(found, Presentation) and found.cards_in_field == 1:
+            before, wrong = wrong, _told_of(found)
+            if isinstance(found, Presentation) and wrong is None:
                 break
-            if found is not Field.EMPTY and not collided:
-                yield Show(ONE_CARD_ONLY)
-            elif found is Field.EMPTY and collided:
+            if wrong is not None and wrong != before:
+                yield Show(wrong)
+            elif wrong is None and before == ONE_CARD_ONLY:
                 yield Show(ONE_CARD_NOW)
-            collided = found is not Field.EMPTY
         request = yield AskSale(found, self.last)
         assert isinstance(request, TapRequest)
         self.activation = replace(self.activation, request=request)
@@ -208,8 +210,6 @@ class _Course:
             ended = yield from _transmitted(dialogue)
         except CardLost:
             return None
-        finally:
-            dialogue.close()
         return ended if isinstance(ended, Step) else Step(ended, self.retained)
 
     def _goes_on_at(self, step: Step) -> Start | None:
@@ -239,6 +239,13 @@ class _Course:
         return True
 
 
+def _told_of(found: Result) -> UiRequest | None:
+    """What the customer is told of the field; None where nothing is in the way of a card."""
+    if found is Field.COLLISION or (isinstance(found, Presentation) and found.cards_in_field != 1):
+        return ONE_CARD_ONLY
+    return NO_PAYMENT_CARD if isinstance(found, Presentation) and not found.takes_apdus else None
+
+
 def _processed(read: CardRead) -> Acts:
     """EMV Book B, 3.5.1.1 and 3.5.1.2."""
     if read.outcome.ui_on_outcome is not None:
@@ -248,23 +255,20 @@ def _processed(read: CardRead) -> Acts:
 
 
 def _transmitted(dialogue: StepDialogue) -> Generator[Act, Result, Step | CardRead]:
-    """The dialogue's commands as acts; why it was ended when it takes too many or too long. Raises CardLost for a link
-    error outside a kernel."""
-    spent_us = 0
+    """The dialogue's commands as acts. Raises CardLost for a link error outside a kernel."""
+    course = bounded(dialogue)
     try:
-        command = next(dialogue)
-        for _ in range(COMMANDS_PER_TAP_MAX):
+        command = next(course)
+        while True:
             try:
                 response = yield Transmit(command)
             except CardLost as lost:
-                command = dialogue.throw(lost)
+                command = course.throw(lost)
                 continue
             assert isinstance(response, ResponseApdu)
-            spent_us += response.elapsed_us
-            if spent_us > TAP_US_MAX:
-                return CardRead(try_again("card-too-slow"))
-            command = dialogue.send(response)
+            command = course.send(response)
     except StopIteration as finished:
-        step: Step = finished.value
-        return step
-    return CardRead(end_application("too-many-commands"))
+        ended: Step | CardRead = finished.value
+        return ended
+    finally:
+        course.close()

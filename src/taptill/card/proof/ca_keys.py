@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.proof.revocation import RevocationList
 from taptill.errors import TapTillError
 
-RID_OCTETS = 5
 MODULUS_OCTETS_MAX = 256  # EMV Book 2, Annex B2 ends at 248; a published list holds one of 2048 bit
 _DATE = re.compile(r"\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from taptill.card.payment_data import pan_digits
 from taptill.card.refused import Refused
 
 HASH_OCTETS = 20
@@ -66,7 +67,7 @@ def recover_issuer_key(
     key = _recover_key(presented, ca_key, _ISSUER_FORMAT, _ISSUER_OVERHEAD, b"")
     if not isinstance(key, _CertifiedKey):
         return Refused(f"issuer-certificate-{key}")
-    identifier = key.block[2:6].hex().upper().rstrip("F")
+    identifier = pan_digits(key.block[2:6])
     if not pan.startswith(identifier) or len(identifier) not in _ISSUER_IDENTIFIER_DIGITS:
         return Refused("issuer-certificate-not-of-this-card")
     if key.block[8:11] in revoked:
@@ -83,7 +84,7 @@ def recover_icc_key(
     key = _recover_key(presented, issuer_key, _ICC_FORMAT, _ICC_OVERHEAD, static_data)
     if not isinstance(key, _CertifiedKey):
         return Refused(f"icc-certificate-{key}")
-    if key.block[2:12].hex().upper().rstrip("F") != pan:
+    if pan_digits(key.block[2:12]) != pan:
         return Refused("icc-certificate-not-of-this-card")
     if _expired(key.block[12:14], date_yymmdd):
         return Refused("icc-certificate-expired")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from taptill.card.payment_data import pan_digits
 from taptill.card.proof.ec_sdsa import P256_SHA256, P521_SHA512, SignatureSuite, public_point, verify
 from taptill.card.refused import Refused
 
@@ -86,7 +87,7 @@ def parse_issuer_certificate(certificate: bytes, signer: SignatureSuite) -> Issu
     if len(certificate) != signed + signer.signature_octets or key is None:
         return Refused("issuer-certificate-wrong")
     return IssuerEccCertificate(
-        identifier=certificate[2:7].hex().upper().rstrip("F"),
+        identifier=pan_digits(certificate[2:7]),
         expiry=certificate[8:12].hex(),
         serial=certificate[12:15],
         rid=certificate[15:20],

@@ -12,9 +12,10 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from taptill.card.dol import MalformedDol, parse_dol
+from taptill.card.aid import RID_OCTETS
+from taptill.card.dol import asks_for
 from taptill.card.outcome import Oda, OdaMethod, OdaVerdict
-from taptill.card.proof.ca_keys import RID_OCTETS, CaKey, CaKeyStore
+from taptill.card.proof.ca_keys import CaKey, CaKeyStore
 from taptill.card.proof.certificates import (
     HASH_OCTETS,
     PresentedCertificate,
@@ -31,10 +32,10 @@ from taptill.card.refused import Refused
 from taptill.card.tlv import MalformedTlv, parse_tlv, without_tag
 
 RECORD_TEMPLATE = 0x70
-DEFAULT_DDOL = bytes.fromhex("9F3704")  # EMV Book 3, 10.3: for a card without a DDOL (9F49) of its own
+DEFAULT_DDOL = bytes.fromhex("9F3704")  # EMV Book 2, 6.5.1: for a card without a DDOL (9F49) of its own
 SFI_WITHOUT_TEMPLATE_MAX = 10  # EMV Book 3, 10.3: records of SFI 1 to 10 count without their template
 
-_FDDA_V01 = 0x01
+FDDA_V01 = b"\x01"  # the first octet of 9F69
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +110,10 @@ def authenticate_static(evidence: Evidence, ca_keys: CaKeyStore) -> Oda:
 def authenticate_dynamic(evidence: Evidence, ca_keys: CaKeyStore, ddol_values: bytes, signature: bytes) -> Oda:
     """DDA (EMV Book 2, 6.5): the card signed the terminal's unpredictable number, which its DDOL has to ask for."""
     ca_key, icc = card_key(evidence, ca_keys)
-    if isinstance(icc, RsaPublicKey) and not _asks_for_unpredictable_number(evidence.data.get(0x9F49, DEFAULT_DDOL)):
+    if isinstance(icc, RsaPublicKey) and not asks_for(evidence.data.get(0x9F49, DEFAULT_DDOL), 0x9F37):
         icc = Refused("ddol-without-unpredictable-number")
     dynamic = verify_dynamic(signature, icc, ddol_values) if isinstance(icc, RsaPublicKey) else icc
     return _of_dynamic(OdaMethod.DDA, dynamic, ca_key)
-
-
-def _asks_for_unpredictable_number(ddol: bytes) -> bool:
-    """EMV Book 2, 6.5.1."""
-    try:
-        return any(entry.tag == 0x9F37 for entry in parse_dol(ddol, "DDOL"))
-    except MalformedDol:
-        return False
 
 
 def authenticate_fast(evidence: Evidence, ca_keys: CaKeyStore, sent: Mapping[int, bytes]) -> Oda:
@@ -139,8 +132,8 @@ def authenticate_fast(evidence: Evidence, ca_keys: CaKeyStore, sent: Mapping[int
 
 def fast_terminal_data(sent: Mapping[int, bytes], card_related: bytes) -> bytes | Refused:
     """What fDDA covers: 9F37 in version 00; 9F37, 9F02, 5F2A and 9F69 in version 01. 9F69 names the version."""
-    tags = (0x9F37, 0x9F02, 0x5F2A) if card_related[:1] == bytes([_FDDA_V01]) else (0x9F37,)
-    if card_related and card_related[0] > _FDDA_V01:
+    tags = (0x9F37, 0x9F02, 0x5F2A) if card_related[:1] == FDDA_V01 else (0x9F37,)
+    if card_related[:1] > FDDA_V01:
         return Refused("fdda-version-unknown")
     missing = [tag for tag in tags if tag not in sent]
     if missing:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from taptill.card.aid import RID_OCTETS
 from taptill.errors import TapTillError
 
-_RID_OCTETS = 5
 _SERIAL_OCTETS = 3
 
 
@@ -33,7 +33,7 @@ class RevokedCertificate:
     serial: bytes
 
     def __post_init__(self) -> None:
-        if len(self.rid) != _RID_OCTETS or not 0 <= self.index <= 0xFF or len(self.serial) != _SERIAL_OCTETS:
+        if len(self.rid) != RID_OCTETS or not 0 <= self.index <= 0xFF or len(self.serial) != _SERIAL_OCTETS:
             raise RevocationRefused(
                 "the RID has five bytes, the index one and the serial number three", where="revoked certificate"
             )

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.apdu import SW_OK, MalformedApdu, split_command
-from taptill.card.proof.ca_keys import RID_OCTETS
 from taptill.card.records import parse_afl
 from taptill.card.refused import Refused
 from taptill.card.replay.observation import Observed

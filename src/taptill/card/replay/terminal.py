@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from taptill.amount.money import CURRENCIES, Currency, Money
 from taptill.card.bits import has_bit
 from taptill.card.parameters import Combination, TapRequest
-from taptill.card.preprocessing import (
-    TTQ_CVM_REQUIRED,
-    TTQ_ONLINE_CRYPTOGRAM_REQUIRED,
-    TTQ_ONLINE_PIN,
-)
 from taptill.card.replay.mastercard import ONLINE_PIN, mastercard_configuration, verified_by
 from taptill.card.replay.observation import Observed
 from taptill.card.replay.recording import Recording
 from taptill.card.tlv import MalformedTlv, flatten, parse_tlv
+from taptill.card.ttq import (
+    TTQ_CVM_REQUIRED,
+    TTQ_ONLINE_CRYPTOGRAM_REQUIRED,
+    TTQ_ONLINE_PIN,
+)
 
 MASTERCARD = 2
 

@@ -34,20 +34,33 @@ class Reach(Enum):
     OFFLINE = "offline only"
 
 
-def issuer_action_codes(card: Mapping[int, bytes]) -> ActionCodes:
-    """9F0E, 9F0F and 9F0D. EMV Book 3, 10.7: without them nothing denies, and everything sends online or is denied; one
-    of a wrong length counts as all ones."""
+# EMV Book 3, 10.7: without action codes nothing denies, and everything sends online or is denied.
+NOT_GIVEN = ActionCodes(NONE, ALL, ALL)
+ALL_ONES = ActionCodes(ALL, ALL, ALL)
+
+
+def issuer_action_codes(
+    card: Mapping[int, bytes], not_given: ActionCodes = NOT_GIVEN, malformed: ActionCodes = ALL_ONES
+) -> ActionCodes:
+    """9F0E, 9F0F and 9F0D; what counts instead of one the card leaves out, and of one of a wrong length."""
+
+    def code(tag: int, absent: bytes, wrong: bytes) -> bytes:
+        octets = card.get(tag)
+        if octets is None:
+            return absent
+        return octets if len(octets) == ACTION_CODE_OCTETS else wrong
+
     return ActionCodes(
-        denial=_code(card.get(0x9F0E, NONE)),
-        online=_code(card.get(0x9F0F, ALL)),
-        default=_code(card.get(0x9F0D, ALL)),
+        denial=code(0x9F0E, not_given.denial, malformed.denial),
+        online=code(0x9F0F, not_given.online, malformed.online),
+        default=code(0x9F0D, not_given.default, malformed.default),
     )
 
 
-def reach_of(terminal_type: int, online_possible: bool) -> Reach:
-    """9F35 says what the terminal could, `online_possible` whether it can now."""
+def reach_of(terminal_type: int) -> Reach:
+    """What 9F35 says the terminal can do."""
     kind = terminal_type & 0x0F
-    if kind in _OFFLINE_ONLY_TYPES or not online_possible:
+    if kind in _OFFLINE_ONLY_TYPES:
         return Reach.OFFLINE
     return Reach.ONLINE_ONLY if kind in _ONLINE_ONLY_TYPES else Reach.ONLINE
 
@@ -65,7 +78,3 @@ def requested_cryptogram(tvr: bytes, issuer: ActionCodes, terminal: ActionCodes,
 
 def _meets(tvr: bytes, *codes: bytes) -> bool:
     return any(finding & weight for code in codes for finding, weight in zip(tvr, code, strict=True))
-
-
-def _code(octets: bytes) -> bytes:
-    return octets if len(octets) == ACTION_CODE_OCTETS else ALL

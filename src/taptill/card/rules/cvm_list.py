@@ -11,8 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from taptill.card.aip import AIP_CARDHOLDER_VERIFICATION
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.outcome import Cvm
+from taptill.card.rules.cvm_codes import (
+    FAIL,
+    FAILED,
+    KNOWN_METHODS,
+    METHOD,
+    NO_CVM,
+    NOT_WANTED,
+    NOTHING_FITS,
+    ONLINE_PIN,
+    OR_NEXT,
+    SIGNATURE,
+    SUCCESSFUL,
+    UNKNOWN,
+)
 from taptill.card.rules.restrictions import has_cashback, is_cash
 from taptill.card.rules.risk_management import Findings
 from taptill.card.rules.tvr import (
@@ -21,21 +36,9 @@ from taptill.card.rules.tvr import (
     TVR_CVM_UNKNOWN,
     TVR_DATA_MISSING,
     TVR_ONLINE_PIN_ENTERED,
-    TVR_PIN_PAD_ABSENT,
 )
 
-FAIL, ONLINE_PIN, SIGNATURE, NO_CVM = 0x00, 0x02, 0x1E, 0x1F
-OFFLINE_PINS = frozenset({0x01, 0x03, 0x04, 0x05})  # plaintext or enciphered, with signature or without
-KNOWN_METHODS = OFFLINE_PINS | {FAIL, ONLINE_PIN, SIGNATURE, NO_CVM}
-
-# EMV Book 4, Table 2
-NOT_WANTED = bytes.fromhex("3F0000")
-NOTHING_FITS = bytes.fromhex("3F0001")
-_UNKNOWN, _FAILED, _SUCCESSFUL = 0x00, 0x01, 0x02
-
-_AIP_VERIFICATION = (0, 0x10)  # 82
 _CAN_ONLINE_PIN, _CAN_SIGNATURE, _CAN_NO_CVM = (1, 0x40), (1, 0x20), (1, 0x08)  # 9F33
-_METHOD, _OR_NEXT = 0x3F, 0x40
 _AMOUNT_OCTETS = 4
 _UNATTENDED_TYPES = range(4, 7)  # the right digit of 9F35, EMV Book 4, Annex A1
 _CVMS = {ONLINE_PIN: Cvm.ONLINE_PIN, SIGNATURE: Cvm.SIGNATURE, NO_CVM: Cvm.NONE}
@@ -50,11 +53,11 @@ class CvmRule:
 
     @property
     def method(self) -> int:
-        return self.code & _METHOD
+        return self.code & METHOD
 
     @property
     def or_next(self) -> bool:
-        return bool(self.code & _OR_NEXT)
+        return bool(self.code & OR_NEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,10 @@ def verify_cardholder(
     terminal: Mapping[int, bytes],
     card: Mapping[int, bytes],
     pin_pad: bool = False,
-    contact: bool = False,
 ) -> Verification:
     """EMV Book 3, 10.5. Of the terminal 9C, 9F02, 9F03, 5F2A, 9F33 and 9F35 are looked at, of the card 82, 8E and 9F42.
-    `contact`: a PIN that cannot be entered is told in the TVR, which the contactless kernels do not do."""
-    if not has_bit(card.get(0x82, b""), _AIP_VERIFICATION):
+    A PIN that cannot be entered is not told in the TVR: contactless kernels do not."""
+    if not has_bit(card.get(0x82, b""), AIP_CARDHOLDER_VERIFICATION):
         return Verification(Cvm.NONE, NOT_WANTED, found)
     octets = card.get(0x8E, b"")
     methods = parse_cvm_list(octets) if octets else CvmList(0, 0, ())
@@ -101,7 +103,7 @@ def verify_cardholder(
         return _failed(found, NOTHING_FITS)
     if not methods.rules:
         return Verification(Cvm.NONE, NOT_WANTED, Findings(with_bit(found.tvr, TVR_DATA_MISSING), found.tsi))
-    return _walk(found, methods, _Sale(terminal, card, pin_pad, contact))
+    return _walk(found, methods, _Sale(terminal, card, pin_pad))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,6 @@ class _Sale:
     terminal: Mapping[int, bytes]
     card: Mapping[int, bytes]
     pin_pad: bool
-    contact: bool
 
     def can(self, method: int) -> bool:
         capabilities = self.terminal.get(0x9F33, b"")
@@ -139,9 +140,9 @@ def _walk(found: Findings, methods: CvmList, sale: _Sale) -> Verification:
             continue
         if sale.can(rule.method):
             return _chosen(found, rule)
-        found = _found_wanting(found, rule, sale.contact)
+        found = _found_wanting(found, rule)
         if rule.method == FAIL:
-            results = bytes([rule.code, rule.condition, _FAILED])
+            results = bytes([rule.code, rule.condition, FAILED])
         if not rule.or_next:
             break
     return _failed(found, results)
@@ -169,17 +170,15 @@ def _holds(rule: CvmRule, methods: CvmList, sale: _Sale) -> bool:
 
 
 def _chosen(found: Findings, rule: CvmRule) -> Verification:
-    result = _SUCCESSFUL if rule.method == NO_CVM else _UNKNOWN
+    result = SUCCESSFUL if rule.method == NO_CVM else UNKNOWN
     tvr = with_bit(found.tvr, TVR_ONLINE_PIN_ENTERED) if rule.method == ONLINE_PIN else found.tvr
     after = Findings(tvr, with_bit(found.tsi, TSI_CVM_PERFORMED))
     return Verification(_CVMS[rule.method], bytes([rule.code, rule.condition, result]), after)
 
 
-def _found_wanting(found: Findings, rule: CvmRule, contact: bool) -> Findings:
+def _found_wanting(found: Findings, rule: CvmRule) -> Findings:
     if rule.method not in KNOWN_METHODS:
         return Findings(with_bit(found.tvr, TVR_CVM_UNKNOWN), found.tsi)
-    if contact and rule.method in OFFLINE_PINS | {ONLINE_PIN}:
-        return Findings(with_bit(found.tvr, TVR_PIN_PAD_ABSENT), found.tsi)
     return found
 
 

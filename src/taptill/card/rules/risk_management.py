@@ -11,8 +11,9 @@ import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
+from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import with_bit
+from taptill.card.payment_data import get_data, pan_digits
 from taptill.card.rules.tvr import (
     NO_TSI,
     NO_TVR,
@@ -25,7 +26,6 @@ from taptill.card.rules.tvr import (
     TVR_ON_EXCEPTION_FILE,
     TVR_UPPER_OFFLINE_LIMIT_EXCEEDED,
 )
-from taptill.card.tlv import MalformedTlv, find, parse_tlv
 
 ATC, LAST_ONLINE_ATC = 0x9F36, 0x9F13
 COUNTER_OCTETS = 2
@@ -73,7 +73,7 @@ def manage_risk(
     found: Findings, parameters: RiskParameters, amount_minor: int, card: Mapping[int, bytes]
 ) -> Generator[CommandApdu, ResponseApdu, Findings]:
     """Every check of EMV Book 3, 10.6. Of the card 5A, 5F34, 9F14 and 9F23 are looked at."""
-    pan = card.get(0x5A, b"").hex().upper().rstrip("F")
+    pan = pan_digits(card.get(0x5A, b""))
     tvr = check_exceptions(found.tvr, pan, parameters.exceptions)
     if parameters.forced_online:
         tvr = with_bit(tvr, TVR_MERCHANT_FORCED_ONLINE)
@@ -145,12 +145,6 @@ def judge_velocity(tvr: bytes, atc: int | None, last_online: int | None, limits:
 
 
 def _counter(tag: int) -> Generator[CommandApdu, ResponseApdu, int | None]:
-    """GET DATA (EMV Book 3, 6.5.7) for a counter; None when the card has none to tell."""
-    response = yield CommandApdu(0x80, 0xCA, tag >> 8, tag & 0xFF, b"", 0, f"GET DATA {tag:X}")
-    if response.sw != SW_OK:
-        return None
-    try:
-        value = find(parse_tlv(response.data, f"GET DATA {tag:X}"), tag)
-    except MalformedTlv:
-        return None
+    """None when the card has none to tell."""
+    value = yield from get_data(tag)
     return int.from_bytes(value, "big") if value is not None and len(value) == COUNTER_OCTETS else None

@@ -12,9 +12,9 @@ from dataclasses import replace
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
 from taptill.card.kernels.c2 import tags
-from taptill.card.kernels.c2.card_data import get_data
 from taptill.card.kernels.c2.tap_database import TapDatabase
 from taptill.card.outcome import Outcome
+from taptill.card.payment_data import get_data
 from taptill.card.reader import CardLost
 
 BALANCE_OCTETS = 6

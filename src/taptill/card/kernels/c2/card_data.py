@@ -5,15 +5,12 @@ Comes in: the transaction with its AFL. Goes out: None to go on, or the outcome 
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
-from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.kernels.c2.options import active_afl
 from taptill.card.kernels.c2.tap_database import Mode, State, TapDatabase
 from taptill.card.outcomes import end_application
+from taptill.card.payment_data import get_data
 from taptill.card.records import collect, read_records
 from taptill.card.refused import Refused
-from taptill.card.tlv import MalformedTlv, find, parse_tlv
 
 GET_DATA_MAX = 16  # data objects a terminal may have read in one tap; more only cost the card's time in the field
 
@@ -41,14 +38,3 @@ def read_data(here: TapDatabase, mode: Mode) -> State:
     here.authenticated = records.authenticated
     here.exchange.tell(here.card)
     return None
-
-
-def get_data(tag: int) -> Generator[CommandApdu, ResponseApdu, bytes | None]:
-    """GET DATA (EMV Book 3, 6.5.7); None when the card does not say."""
-    response = yield CommandApdu(0x80, 0xCA, tag >> 8, tag & 0xFF, b"", 0, f"GET DATA {tag:X}")
-    if response.sw != SW_OK:
-        return None
-    try:
-        return find(parse_tlv(response.data, f"GET DATA {tag:X}"), tag)
-    except MalformedTlv:
-        return None

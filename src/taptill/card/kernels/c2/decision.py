@@ -9,18 +9,26 @@ verify (DESIGN 5.11).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from taptill.card.aid import RID_OCTETS
+from taptill.card.aip import AIP_COMBINED_AUTHENTICATION
 from taptill.card.bits import has_bit
 from taptill.card.dol import parse_dol
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.balance import read_balance
-from taptill.card.kernels.c2.tap_database import AIP_COMBINED_AUTHENTICATION, State, TapDatabase
+from taptill.card.kernels.c2.tap_database import State, TapDatabase
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import end_application, select_next
-from taptill.card.proof.ca_keys import RID_OCTETS
+from taptill.card.payment_data import pan_digits
 from taptill.card.refused import Refused
-from taptill.card.rules.action_analysis import ActionCodes, Reach, reach_of, requested_cryptogram
+from taptill.card.rules.action_analysis import (
+    NONE,
+    ActionCodes,
+    Reach,
+    issuer_action_codes,
+    reach_of,
+    requested_cryptogram,
+)
+from taptill.card.rules.cvm_codes import NOT_ASKED_FOR, ON_DEVICE
 from taptill.card.rules.cvm_list import verify_cardholder
 from taptill.card.rules.restrictions import processing_restrictions
 from taptill.card.rules.risk_management import Findings, check_exceptions
@@ -34,12 +42,13 @@ from taptill.card.rules.tvr import (
 )
 from taptill.card.tlv import find, parse_tlv
 
-ON_DEVICE, NOT_ASKED_FOR = bytes.fromhex("010002"), bytes.fromhex("3F0002")  # 9F34, CVM.3 and CVM.4
-NOT_GIVEN = bytes.fromhex("FFFFFFFFFC")  # an action code the card leaves out: all bits of the TVR but relay resistance
+# TAA.1, TAA.7 and TAA.13: an action code the card leaves out; one of a wrong length counts as left out. All bits of the
+# TVR but the two that only say whether relay resistance was performed: not having performed it is no finding.
+_ALL_FINDINGS = bytes.fromhex("FFFFFFFFFC")
+NOT_GIVEN = ActionCodes(denial=NONE, online=_ALL_FINDINGS, default=_ALL_FINDINGS)
 _MANDATORY = (0x5F24, 0x5A, 0x8C)  # S456.16
 _FOR_COMBINED = (0x8F, 0x90, 0x9F32, 0x9F46, 0x9F47)  # S456.25
 _CDA_ON_DECLINE_TOO = (1, 0x01)  # 9F5D
-_CODE_OCTETS = 5
 _SIGNED_FOR = {0x9F02: 6, 0x5F2A: 2, 0x9F37: 4}
 
 
@@ -56,7 +65,7 @@ def decide(here: TapDatabase) -> State:
     select_cvm(here, above)
     if here.amount_minor > here.configuration.decimal(tags.FLOOR_LIMIT):
         here.find(TVR_FLOOR_LIMIT_EXCEEDED)  # S456.38
-    here.tvr = check_exceptions(here.tvr, _pan(here), here.request.exceptions)
+    here.tvr = check_exceptions(here.tvr, pan_digits(here.card[0x5A]), here.request.exceptions)
     unverified = above and has_bit(here.tvr, TVR_CVM_FAILED)
     here.requested = CryptogramType.AAC if unverified else analyse(here)  # S456.39
     _settle_request(here)
@@ -111,11 +120,12 @@ def analyse(here: TapDatabase) -> CryptogramType:
     """Procedure Terminal Action Analysis (EMV Book C-2, 7.8)."""
     values = here.configuration.values
     terminal = ActionCodes(values[tags.TAC_DENIAL], values[tags.TAC_ONLINE], values[tags.TAC_DEFAULT])
-    reach = reach_of(here.terminal[0x9F35][0], online_possible=True)
+    reach = reach_of(here.terminal[0x9F35][0])
     provable = here.combined and not has_bit(here.tvr, TVR_CDA_FAILED) and signs_for_the_sale(here)
     if not here.request.offline_allowed or has_bit(here.tvr, TVR_ON_EXCEPTION_FILE) or not provable:
         reach = Reach.ONLINE_ONLY
-    return requested_cryptogram(here.tvr, issuer_action_codes(here.card), terminal, reach)
+    issuer = issuer_action_codes(here.card, not_given=NOT_GIVEN, malformed=NOT_GIVEN)
+    return requested_cryptogram(here.tvr, issuer, terminal, reach)
 
 
 def signs_for_the_sale(here: TapDatabase) -> bool:
@@ -128,16 +138,6 @@ def signs_for_the_sale(here: TapDatabase) -> bool:
     return all(asked.get(tag) == octets for tag, octets in _SIGNED_FOR.items())
 
 
-def issuer_action_codes(card: Mapping[int, bytes]) -> ActionCodes:
-    """TAA.1, TAA.7 and TAA.13; one of a wrong length counts as not given."""
-
-    def code(tag: int, default: bytes) -> bytes:
-        octets = card.get(tag, b"")
-        return octets if len(octets) == _CODE_OCTETS else default
-
-    return ActionCodes(code(0x9F0E, bytes(_CODE_OCTETS)), code(0x9F0F, NOT_GIVEN), code(0x9F0D, NOT_GIVEN))
-
-
 def _settle_request(here: TapDatabase) -> None:
     """Procedure Prepare Generate AC Command, GAC.20 to GAC.27. Verification on a device whose word cannot be proven by
     CDA counts for nothing (GAC.22)."""
@@ -147,7 +147,3 @@ def _settle_request(here: TapDatabase) -> None:
             here.requested = CryptogramType.AAC
     elif here.requested is CryptogramType.AAC:
         here.combined = has_bit(here.card.get(tags.APPLICATION_CAPABILITIES, b""), _CDA_ON_DECLINE_TOO)
-
-
-def _pan(here: TapDatabase) -> str:
-    return here.card[0x5A].hex().upper().rstrip("F")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from taptill.card.aip import AIP_ON_DEVICE_CVM
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.kernels.c2 import tags
 from taptill.card.kernels.c2.card_data import read_data
 from taptill.card.kernels.c2.interaction import asks_for_second_tap, phone_outcome, verified_on_device
 from taptill.card.kernels.c2.mag_track import TrackLayout, filled, layout_of, numeric_number
-from taptill.card.kernels.c2.tap_database import AIP_ON_DEVICE_CVM, Mode, State, TapDatabase
+from taptill.card.kernels.c2.tap_database import Mode, State, TapDatabase
 from taptill.card.outcome import Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, select_next
 from taptill.card.payment_data import FORMAT_2, parse_track2

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from taptill.card.aip import AIP_EMV_MODE
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
-from taptill.card.kernels.c2.tap_database import AIP_EMV_MODE, Mode, TapDatabase
+from taptill.card.kernels.c2.tap_database import Mode, TapDatabase
 from taptill.card.outcome import Outcome
 from taptill.card.outcomes import end_application, select_next
 from taptill.card.payment_data import get_processing_options, gpo_objects

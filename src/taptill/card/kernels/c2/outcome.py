@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit
 from taptill.card.kernels.c2 import tags
@@ -18,7 +19,7 @@ from taptill.card.kernels.c2.tap_database import TapDatabase
 from taptill.card.kernels.c2.track_2_relay import with_relay_figures
 from taptill.card.outcome import CryptogramType, OdaVerdict, Outcome
 from taptill.card.outcomes import approved, declined, end_application, online_request, try_another_interface
-from taptill.card.proof.ca_keys import RID_OCTETS
+from taptill.card.payment_data import pan_digits
 from taptill.card.proof.offline_authentication import (
     CombinedSignature,
     Evidence,
@@ -53,7 +54,7 @@ def conclude(here: TapDatabase) -> Generator[CommandApdu, ResponseApdu, Outcome]
 
 def _authenticate(here: TapDatabase) -> Outcome | None:
     """S9_10.1 to S9_10.7."""
-    pan = here.card[0x5A].hex().upper().rstrip("F")
+    pan = pan_digits(here.card[0x5A])
     evidence = Evidence(
         rid=here.selection.aid[:RID_OCTETS],
         data=here.card,

@@ -8,6 +8,7 @@ change it.
 
 from __future__ import annotations
 
+from taptill.card.aip import AIP_RELAY_RESISTANCE
 from taptill.card.apdu import SW_OK, CommandApdu
 from taptill.card.bits import has_bit
 from taptill.card.kernels.c2 import tags
@@ -20,7 +21,7 @@ from taptill.card.kernels.c2.relay import (
     is_too_slow,
     processing_time,
 )
-from taptill.card.kernels.c2.tap_database import AIP_RELAY_RESISTANCE, State, TapDatabase
+from taptill.card.kernels.c2.tap_database import State, TapDatabase
 from taptill.card.outcomes import end_application
 from taptill.card.rules.tvr import (
     TVR_RELAY_NOT_PERFORMED,

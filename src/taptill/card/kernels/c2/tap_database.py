@@ -11,6 +11,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from taptill.card.aip import AIP_ON_DEVICE_CVM
 from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import Place, has_bit, with_bit
 from taptill.card.dialogue import Selection
@@ -25,6 +26,7 @@ from taptill.card.payment_data import CryptogramAnswer, card_number, shown, wron
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.proof.offline_authentication import AuthenticatedRecord
 from taptill.card.refused import Refused
+from taptill.card.rules import cvm_codes
 from taptill.card.rules.tvr import NO_TSI, NO_TVR
 from taptill.card.terminal_data import terminal_data
 from taptill.card.tlv import Tlv
@@ -35,19 +37,16 @@ NAME = "C-2"
 # What a state comes to: an outcome ends the tap, None goes on with the next state.
 State = Generator[CommandApdu, ResponseApdu, Outcome | None]
 
-AIP_CVM = (0, 0x10)
-AIP_ON_DEVICE_CVM = (0, 0x02)
-AIP_COMBINED_AUTHENTICATION = (0, 0x01)
-AIP_EMV_MODE = (1, 0x80)
-AIP_RELAY_RESISTANCE = (1, 0x01)
-
 _KNOWS_FIELD_OFF = (1, 0x04)  # 9F5D
 COMBINED_REQUESTED = 0x10  # reference control parameter (DF8114): P1 of GENERATE AC
 _REQUESTED = {CryptogramType.AAC: 0x00, CryptogramType.TC: 0x40, CryptogramType.ARQC: 0x80}
 _CHECKSUMS = frozenset({0x9F60, 0x9F61})  # of mag-stripe mode: they stand for the card, once
 _SELLS = frozenset({OutcomeKind.APPROVED, OutcomeKind.ONLINE_REQUEST})
-_METHOD = 0x3F  # without "apply the next rule"
-_CVMS = {0x01: Cvm.CONSUMER_DEVICE, 0x02: Cvm.ONLINE_PIN, 0x1E: Cvm.SIGNATURE}
+_CVMS = {
+    cvm_codes.CONSUMER_DEVICE: Cvm.CONSUMER_DEVICE,
+    cvm_codes.ONLINE_PIN: Cvm.ONLINE_PIN,
+    cvm_codes.SIGNATURE: Cvm.SIGNATURE,
+}
 
 
 class Mode(Enum):
@@ -133,7 +132,7 @@ class TapDatabase:
     def cvm(self) -> Cvm:
         """What CVM selection came to, as its results (9F34) say; they are a torn transaction's when it is recovered."""
         results = self.terminal.get(0x9F34, b"")
-        return _CVMS.get(results[0] & _METHOD, Cvm.NONE) if results else Cvm.NOT_APPLICABLE
+        return _CVMS.get(results[0] & cvm_codes.METHOD, Cvm.NONE) if results else Cvm.NOT_APPLICABLE
 
     def _with_field_off(self, outcome: Outcome) -> Outcome:
         """S1.7: a device that knows its tap by the end of the field is given that end."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from taptill.card.apdu import SW_OK, CommandApdu, MalformedApdu, ResponseApdu, split_command
 from taptill.card.bits import has_bit, with_bit
+from taptill.card.ctq import CTQ_ISSUER_UPDATE
 from taptill.card.dialogue import Dialogue, Selection
-from taptill.card.kernels.fast.qualifiers import CTQ_ISSUER_UPDATE, TTQ_ISSUER_UPDATE
 from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import (
     CardRead,
@@ -38,6 +38,7 @@ from taptill.card.rules.tvr import (
     TVR_SCRIPT_FAILED_BEFORE,
 )
 from taptill.card.tlv import Tlv, find, find_all, parse_tlv
+from taptill.card.ttq import TTQ_ISSUER_UPDATE
 
 REASON = "issuer-update"
 MALFORMED = "issuer-answer-malformed"

@@ -17,7 +17,7 @@ from taptill.card.kernels.c3.issuer_update import asking_for_update, deliver_upd
 from taptill.card.kernels.c3.reader_limits import under_card_limits
 from taptill.card.kernels.c3.restrictions import usage_refusal
 from taptill.card.kernels.fast.offline import (
-    Findings,
+    OfflineFindings,
     authenticate,
     authentication_reason,
     evidence_of,
@@ -25,7 +25,7 @@ from taptill.card.kernels.fast.offline import (
     offline_outcome,
     wants_contact_chip,
 )
-from taptill.card.kernels.fast.qualifiers import FDDA_V01, TTQ_FDDA_V01, TTQ_ODA_FOR_ONLINE, verification_of
+from taptill.card.kernels.fast.qualifiers import verification_of
 from taptill.card.kernels.fast.tap import (
     FastTap,
     asks_for_qualifiers,
@@ -37,11 +37,11 @@ from taptill.card.kernels.fast.tap import (
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaMethod, OdaVerdict, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, select_next, try_another_interface
 from taptill.card.parameters import TapRequest
-from taptill.card.preprocessing import TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
 from taptill.card.proof.ca_keys import CaKeyStore
-from taptill.card.proof.offline_authentication import authenticate_static
+from taptill.card.proof.offline_authentication import FDDA_V01, authenticate_static
 from taptill.card.refused import Refused
 from taptill.card.terminal_data import terminal_data
+from taptill.card.ttq import TTQ_FDDA_V01, TTQ_ODA_FOR_ONLINE, TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
 
 NAME = "C-3"
 
@@ -96,7 +96,7 @@ def _judge_online(tap: FastTap, pan: str, cvm: Cvm | Refused, ca_keys: CaKeyStor
     """EMV Book C-3, 5.6.1.1 and 5.8. A failed authentication is the issuer's to weigh; only a card that would rather be
     inserted is sent there."""
     oda = _authenticate_online(tap, pan, ca_keys)
-    found = Findings(oda) if oda.verdict is OdaVerdict.NOT_PERFORMED else find_offline(tap, pan, oda, cvm)
+    found = OfflineFindings(oda) if oda.verdict is OdaVerdict.NOT_PERFORMED else find_offline(tap, pan, oda, cvm)
     outcome = _online_outcome(tap, cvm)
     if oda.verdict is OdaVerdict.FAILED and wants_contact_chip(tap):
         outcome = try_another_interface(authentication_reason(oda))

@@ -8,7 +8,7 @@ another interface instead. An offline approval of cash needs the proof that cash
 from __future__ import annotations
 
 from taptill.card.bits import Place, has_bit
-from taptill.card.kernels.fast.qualifiers import CTQ_NOT_FOR_ATM, CTQ_SWITCH_FOR_CASH, CTQ_SWITCH_FOR_CASHBACK
+from taptill.card.ctq import CTQ_NOT_FOR_ATM, CTQ_SWITCH_FOR_CASH, CTQ_SWITCH_FOR_CASHBACK
 from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import CryptogramType, Outcome
 from taptill.card.outcomes import declined, try_another_interface

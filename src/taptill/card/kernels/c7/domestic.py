@@ -10,22 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
-from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
+from taptill.card.apdu import CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit, with_bit, without_bit
 from taptill.card.dialogue import Selection
 from taptill.card.parameters import TapRequest
-from taptill.card.preprocessing import TTQ_CVM_REQUIRED
+from taptill.card.payment_data import get_data
 from taptill.card.rules.restrictions import PURCHASE
-from taptill.card.tlv import find, parse_tlv
+from taptill.card.ttq import TTQ_CVM_REQUIRED
 
-_APPLICATION_CURRENCY = CommandApdu(0x80, 0xCA, 0x9F, 0x51, b"", 0, "GET DATA 9F51")
+_APPLICATION_CURRENCY = 0x9F51
 
 
 def qualifiers_for_card(
     selection: Selection, request: TapRequest, sent: Mapping[int, bytes]
 ) -> Generator[CommandApdu, ResponseApdu, bytes]:
-    """The TTQ with "CVM required" as the rule has it for a domestic card, else as pre-processing left it. Raises
-    MalformedTlv."""
+    """The TTQ with "CVM required" as the rule has it for a domestic card, else as pre-processing left it."""
     ttq = sent.get(0x9F66, b"")
     limit = selection.prepared.combination.small_amount_limit_minor
     if limit is None or request.transaction_type != PURCHASE:
@@ -33,8 +32,7 @@ def qualifiers_for_card(
     required = request.amount.minor > limit
     if has_bit(ttq, TTQ_CVM_REQUIRED) is required:
         return ttq
-    response = yield _APPLICATION_CURRENCY
-    currency = find(parse_tlv(response.data, "answer to GET DATA"), 0x9F51) if response.sw == SW_OK else None
+    currency = yield from get_data(_APPLICATION_CURRENCY)
     if currency == sent[0x5F2A] and not required:
         return without_bit(ttq, TTQ_CVM_REQUIRED)
     return with_bit(ttq, TTQ_CVM_REQUIRED) if currency in (None, sent[0x5F2A]) else ttq

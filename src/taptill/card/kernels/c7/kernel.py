@@ -28,10 +28,10 @@ from taptill.card.kernels.fast.tap import (
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, online_request, try_another_interface
 from taptill.card.parameters import TapRequest
-from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.refused import Refused
 from taptill.card.terminal_data import terminal_data
+from taptill.card.ttq import TTQ_CVM_REQUIRED, TTQ_OFFLINE_ONLY, TTQ_ONLINE_CRYPTOGRAM_REQUIRED
 
 NAME = "C-7"
 

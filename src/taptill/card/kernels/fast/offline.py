@@ -1,6 +1,6 @@
 """A card that approves offline: may the terminal follow it, after the card has left.
 
-Comes in: the tap with its records, the CA keys. Goes out: what was found (`Findings`) and the outcome.
+Comes in: the tap with its records, the CA keys. Goes out: what was found (`OfflineFindings`) and the outcome.
 Strategy: everything is looked at, so that TVR and `Oda` are whole; then the hardest finding speaks. CTQ says where a
 soft one may still go. The order is that of EMV Book C-3, 5.5 to 5.7.
 """
@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taptill.card.aid import RID_OCTETS
 from taptill.card.bits import has_bit, with_bit
-from taptill.card.kernels.fast.qualifiers import (
-    CTQ_ONLINE_IF_EXPIRED,
-    CTQ_ONLINE_IF_ODA_FAILS,
-    CTQ_SWITCH_IF_ODA_FAILS,
-)
+from taptill.card.ctq import CTQ_ONLINE_IF_EXPIRED, CTQ_ONLINE_IF_ODA_FAILS, CTQ_SWITCH_IF_ODA_FAILS
 from taptill.card.kernels.fast.tap import FastTap
 from taptill.card.outcome import Cvm, Oda, OdaMethod, OdaVerdict, Outcome
 from taptill.card.outcomes import approved, declined, online_request, try_another_interface
-from taptill.card.preprocessing import TTQ_CONTACT_CHIP
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.proof.offline_authentication import Evidence, authenticate_fast, static_data_of
 from taptill.card.refused import Refused
@@ -35,12 +31,13 @@ from taptill.card.rules.tvr import (
     TVR_ODA_NOT_PERFORMED,
     TVR_ON_EXCEPTION_FILE,
 )
+from taptill.card.ttq import TTQ_CONTACT_CHIP
 
 _NO_SIGNATURE = Oda(OdaMethod.NONE, OdaVerdict.NOT_PERFORMED, "card-gives-no-signature")
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class OfflineFindings:
     """Offline data authentication, terminal verification results (95) and status information (9B)."""
 
     oda: Oda
@@ -51,7 +48,7 @@ class Findings:
 def evidence_of(tap: FastTap, pan: str) -> Evidence:
     """What the card gave to prove itself, `pan` in digits."""
     return Evidence(
-        rid=tap.selection.aid[:5],
+        rid=tap.selection.aid[:RID_OCTETS],
         data=tap.data,
         pan=pan,
         static_data=static_data_of(tap.records.authenticated, tap.data),
@@ -66,7 +63,7 @@ def authenticate(tap: FastTap, pan: str, ca_keys: CaKeyStore) -> Oda:
     return authenticate_fast(evidence_of(tap, pan), ca_keys, tap.sent)
 
 
-def find_offline(tap: FastTap, pan: str, oda: Oda, cvm: Cvm | Refused) -> Findings:
+def find_offline(tap: FastTap, pan: str, oda: Oda, cvm: Cvm | Refused) -> OfflineFindings:
     """Dates, exception list, signature and cardholder verification as TVR and TSI (EMV Book 3, 10.3 to 10.6)."""
     tvr = check_exceptions(NO_TVR, pan, tap.request.exceptions)
     tvr = check_dates(tvr, tap.request.date_yymmdd, tap.data)
@@ -77,10 +74,10 @@ def find_offline(tap: FastTap, pan: str, oda: Oda, cvm: Cvm | Refused) -> Findin
     if isinstance(cvm, Refused):
         tvr = with_bit(tvr, TVR_CVM_FAILED)
     performed = oda.verdict is not OdaVerdict.NOT_PERFORMED
-    return Findings(oda, tvr, with_bit(NO_TSI, TSI_ODA_PERFORMED) if performed else NO_TSI)
+    return OfflineFindings(oda, tvr, with_bit(NO_TSI, TSI_ODA_PERFORMED) if performed else NO_TSI)
 
 
-def offline_outcome(tap: FastTap, found: Findings, cvm: Cvm | Refused) -> Outcome:
+def offline_outcome(tap: FastTap, found: OfflineFindings, cvm: Cvm | Refused) -> Outcome:
     """The card says TC. EMV Book C-3, 5.5.1 (restrictions), 5.6.2 (authentication), 5.7.1 (cardholder), 5.9.1. The way
     chosen before the tap closes this one whatever the TTQ could say of it (DESIGN 5.10)."""
     if not tap.request.offline_allowed:

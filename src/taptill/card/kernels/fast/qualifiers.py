@@ -10,36 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taptill.card.bits import has_bit
+from taptill.card.ctq import CTQ_CONSUMER_DEVICE, CTQ_ONLINE_PIN, CTQ_SIGNATURE
 from taptill.card.outcome import CryptogramType, Cvm
-from taptill.card.preprocessing import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE
+from taptill.card.proof.offline_authentication import FDDA_V01
 from taptill.card.refused import Refused
+from taptill.card.ttq import TTQ_CVM_REQUIRED, TTQ_ONLINE_PIN, TTQ_SIGNATURE
 
-TTQ_ODA_FOR_ONLINE = (0, 0x01)
-TTQ_ISSUER_UPDATE = (2, 0x80)
-TTQ_FDDA_V01 = (3, 0x80)
-
-CTQ_ONLINE_PIN = (0, 0x80)
-CTQ_SIGNATURE = (0, 0x40)
-CTQ_ONLINE_IF_ODA_FAILS = (0, 0x20)
-CTQ_SWITCH_IF_ODA_FAILS = (0, 0x10)
-CTQ_ONLINE_IF_EXPIRED = (0, 0x08)
-CTQ_SWITCH_FOR_CASH = (0, 0x04)
-CTQ_SWITCH_FOR_CASHBACK = (0, 0x02)
-CTQ_NOT_FOR_ATM = (0, 0x01)
-CTQ_CONSUMER_DEVICE = (1, 0x80)
-CTQ_ISSUER_UPDATE = (1, 0x40)
-
-# EMV Book 4, A4. No CVM list is walked here, so a tap without CVM says nothing (as recorded terminals do); the code for
-# consumer device CVM is our own reading.
-CVM_RESULTS = {
-    Cvm.NONE: bytes(3),
-    Cvm.NOT_APPLICABLE: bytes(3),
-    Cvm.SIGNATURE: bytes.fromhex("1E0300"),
-    Cvm.ONLINE_PIN: bytes.fromhex("020300"),
-    Cvm.CONSUMER_DEVICE: bytes.fromhex("010002"),
-}
-
-FDDA_V01 = b"\x01"  # the first octet of 9F69
 _CTQ_IN_9F69 = slice(5, 7)  # after the version (1) and the card's unpredictable number (4)
 
 

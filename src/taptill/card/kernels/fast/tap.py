@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from taptill.card.apdu import SW_OK, CommandApdu, ResponseApdu
 from taptill.card.bits import has_bit
 from taptill.card.dialogue import Selection
-from taptill.card.dol import fill_dol, parse_dol
-from taptill.card.kernels.fast.qualifiers import CVM_RESULTS
+from taptill.card.dol import asks_for, fill_dol
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, Cvm, Outcome
 from taptill.card.outcomes import declined, end_application, see_phone, select_next, try_another_interface
 from taptill.card.parameters import TapRequest
@@ -28,9 +27,10 @@ from taptill.card.payment_data import (
     shown,
     wrong_form,
 )
-from taptill.card.preprocessing import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY
 from taptill.card.records import Records, collect, read_records
 from taptill.card.refused import Refused
+from taptill.card.rules.cvm_codes import RESULTS_BY_QUALIFIERS
+from taptill.card.ttq import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY
 
 # EMV Book C-3, 5.2.2.2; C-7 and PBOC 3.0 part 12 say the same of 6984 and 6985.
 _GPO_OUTCOMES = {
@@ -81,8 +81,8 @@ class FastTap:
 
 
 def asks_for_qualifiers(pdol: bytes) -> bool:
-    """Whether the card wants the TTQ; one that does not is no fast card. Raises MalformedDol."""
-    return any(entry.tag == 0x9F66 for entry in parse_dol(pdol, "PDOL"))
+    """Whether the card wants the TTQ; one that does not is no fast card."""
+    return asks_for(pdol, 0x9F66)
 
 
 def exchange(
@@ -160,7 +160,7 @@ def judged(tap: FastTap, outcome: Outcome, cvm: Cvm | Refused = Cvm.NONE) -> Car
     for tag in _FROM_FCI:
         if tag in tap.selection.fci:
             data.setdefault(tag, tap.selection.fci[tag])
-    data[0x9F34] = CVM_RESULTS[Cvm.NONE if isinstance(cvm, Refused) else cvm]
+    data[0x9F34] = RESULTS_BY_QUALIFIERS[Cvm.NONE if isinstance(cvm, Refused) else cvm]
     number = tap.number
     read = ended(tap.kernel, tap.selection, with_balance(outcome, tap))
     return replace(
