@@ -34,6 +34,12 @@ def test_a_name_is_hidden_and_a_label_is_read() -> None:
     ]
 
 
+def test_what_stands_for_the_holder_or_the_card_is_hidden() -> None:
+    """9F61: the number of the holder's identity card of UnionPay, a CVC3 of Mastercard as 9F60."""
+    text = render_tree(describe_tlv(bytes.fromhex("9F6112" + b"11010119860223001X".hex() + "9F6002A2C4")))
+    assert [line.rpartition(" ")[2] for line in text.splitlines()] == ["*" * 18, "**"]
+
+
 def test_a_list_of_data_objects_is_spelled_out() -> None:
     (node,) = describe_tlv(bytes.fromhex("9F38069F66049F3704"))
     assert node.meaning == "9F66[4] Terminal Transaction Qualifiers, 9F37[4] Unpredictable Number"

@@ -27,8 +27,10 @@ class DataElement:
     format: Format = Format.BINARY
 
 
-# 9F5E, the data storage identifier of C-2, is the card number with its sequence number (EMV Book C-2, DS ID).
-SENSITIVE_TAGS = frozenset({0x5A, 0x57, 0x56, 0x9F6B, 0x5F20, 0x9F0B, 0x9F1F, 0x9F20, 0x9F5E})
+# 9F5E, the data storage identifier of C-2, is the card number with its sequence number (EMV Book C-2, DS ID). 9F61 is
+# the number of the holder's identity card on UnionPay cards (JR/T 0025.5); with 9F60 it is the checksum of mag-stripe
+# mode on Mastercard cards, which stands for the card once.
+SENSITIVE_TAGS = frozenset({0x5A, 0x57, 0x56, 0x9F6B, 0x5F20, 0x9F0B, 0x9F1F, 0x9F20, 0x9F5E, 0x9F60, 0x9F61})
 
 _NUMERIC = {
     0x5F24: "Application Expiration Date",

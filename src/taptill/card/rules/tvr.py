@@ -1,6 +1,7 @@
 """The places of the bits in Terminal Verification Results (95) and Transaction Status Information (9B).
 
-Comes in: nothing, these are names. Goes out: `(byte, mask)` pairs for `bits`. Source: EMV Book 3, C5 and C6.
+Comes in: nothing, these are names. Goes out: `(byte, mask)` pairs for `bits`, of what this terminal finds. Source: EMV
+Book 3, C5 and C6.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ NO_TVR = bytes(5)
 NO_TSI = bytes(2)
 
 TVR_ODA_NOT_PERFORMED = (0, 0x80)
-TVR_SDA_FAILED = (0, 0x40)
 TVR_DATA_MISSING = (0, 0x20)
 TVR_ON_EXCEPTION_FILE = (0, 0x10)
 TVR_DDA_FAILED = (0, 0x08)
 TVR_CDA_FAILED = (0, 0x04)
-TVR_SDA_SELECTED = (0, 0x02)
 
 TVR_VERSIONS_DIFFER = (1, 0x80)
 TVR_EXPIRED = (1, 0x40)
@@ -24,9 +23,6 @@ TVR_NEW_CARD = (1, 0x08)
 
 TVR_CVM_FAILED = (2, 0x80)
 TVR_CVM_UNKNOWN = (2, 0x40)
-TVR_PIN_TRY_LIMIT = (2, 0x20)
-TVR_PIN_PAD_ABSENT = (2, 0x10)
-TVR_PIN_NOT_ENTERED = (2, 0x08)
 TVR_ONLINE_PIN_ENTERED = (2, 0x04)
 
 TVR_FLOOR_LIMIT_EXCEEDED = (3, 0x80)
@@ -35,7 +31,6 @@ TVR_UPPER_OFFLINE_LIMIT_EXCEEDED = (3, 0x20)
 TVR_CHOSEN_AT_RANDOM = (3, 0x10)
 TVR_MERCHANT_FORCED_ONLINE = (3, 0x08)
 
-TVR_DEFAULT_TDOL = (4, 0x80)
 TVR_ISSUER_AUTHENTICATION_FAILED = (4, 0x40)
 TVR_SCRIPT_FAILED_BEFORE = (4, 0x20)
 TVR_SCRIPT_FAILED_AFTER = (4, 0x10)
@@ -46,7 +41,6 @@ TVR_RELAY_NOT_PERFORMED = (4, 0x01)
 
 TSI_ODA_PERFORMED = (0, 0x80)
 TSI_CVM_PERFORMED = (0, 0x40)
-TSI_CARD_RISK_MANAGEMENT = (0, 0x20)
 TSI_ISSUER_AUTHENTICATION = (0, 0x10)
 TSI_TERMINAL_RISK_MANAGEMENT = (0, 0x08)
 TSI_SCRIPT_PROCESSING = (0, 0x04)

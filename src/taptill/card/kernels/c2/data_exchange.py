@@ -16,7 +16,7 @@ from taptill.card.tlv import read_tag
 
 # EMV Book C-2, 5.5: what GET DATA may ask for, data storage left out.
 GET_DATA_TAGS = frozenset({tags.OFFLINE_BALANCE, *range(0x9F70, 0x9F7A)})
-STOP, PROCEED = b"\x00", b"\x01"
+STOP = b"\x00"
 
 
 @dataclass(frozen=True, slots=True)

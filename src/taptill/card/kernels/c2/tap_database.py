@@ -40,7 +40,6 @@ State = Generator[CommandApdu, ResponseApdu, Outcome | None]
 _KNOWS_FIELD_OFF = (1, 0x04)  # 9F5D
 COMBINED_REQUESTED = 0x10  # reference control parameter (DF8114): P1 of GENERATE AC
 _REQUESTED = {CryptogramType.AAC: 0x00, CryptogramType.TC: 0x40, CryptogramType.ARQC: 0x80}
-_CHECKSUMS = frozenset({0x9F60, 0x9F61})  # of mag-stripe mode: they stand for the card, once
 _SELLS = frozenset({OutcomeKind.APPROVED, OutcomeKind.ONLINE_REQUEST})
 _CVMS = {
     cvm_codes.CONSUMER_DEVICE: Cvm.CONSUMER_DEVICE,
@@ -165,7 +164,7 @@ class TapDatabase:
             NAME,
             self.selection.label,
             number=None if isinstance(number, Refused) else number,
-            data={tag: value for tag, value in said.items() if tag not in _CHECKSUMS},
+            data=said,
             oda=self.oda,
             tvr=self.tvr,
             tsi=self.tsi,
