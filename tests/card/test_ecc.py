@@ -142,7 +142,28 @@ def test_a_card_certificate_that_is_not_of_the_book_is_refused(changes: dict[str
     assert recover_ecc_icc_key(certificate, issuer, STATIC_DATA, "202601010000") == Refused(reason)
 
 
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """A good certificate with an octet changed, a piece cut off or out, or octets put in."""
+    good = icc_certificate(9, P256_SHA256)
+    at = draw(st.integers(0, len(good) - 1))
+    kind = draw(st.sampled_from(["octet", "cut", "piece", "more"]))
+    if kind == "octet":
+        return good[:at] + bytes([good[at] ^ draw(st.integers(1, 255))]) + good[at + 1 :]
+    if kind == "more":
+        return good[:at] + draw(st.binary(min_size=1, max_size=8)) + good[at:]
+    return good[:at] if kind == "cut" else good[:at] + good[at + draw(st.integers(1, 40)) :]
+
+
+@settings(max_examples=60, deadline=None)
+@given(spoilt())
+def test_a_good_certificate_spoilt_anywhere_gives_no_key(octets: bytes) -> None:
+    issuer = EccPublicKey(P256_SHA256, x_of(P256_SHA256, 9))
+    assert isinstance(recover_ecc_icc_key(octets, issuer, STATIC_DATA, "202601010000"), Refused)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=200))
+@given(st.one_of(st.binary(max_size=200), spoilt()))
 def test_no_octets_at_all_break_the_parsing(octets: bytes) -> None:
-    assert isinstance(parse_icc_certificate(octets, P256_SHA256), Refused)
+    parsed = parse_icc_certificate(octets, P256_SHA256)
+    assert isinstance(parsed, Refused) or len(octets) == len(icc_certificate(9, P256_SHA256))

@@ -151,7 +151,7 @@ def said(outcome: Any) -> tuple[OutcomeKind, Cvm | None]:
     return outcome.kind, outcome.cvm if shown else None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(words=situations())
 def test_kernel_c3_decides_as_its_book_does(tap: Tap, words: set[str]) -> None:
     if "signed" not in words:
@@ -159,7 +159,7 @@ def test_kernel_c3_decides_as_its_book_does(tap: Tap, words: set[str]) -> None:
     assert said(judged_by(tap, words, 3, VISA)) == expected(words, VERIFICATION, C3)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(words=situations())
 def test_kernel_c7_decides_as_its_book_does(tap: Tap, words: set[str]) -> None:
     if "copy-differs" in words and "signed" in words:

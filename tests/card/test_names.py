@@ -50,6 +50,9 @@ def test_commands_and_responses_are_told_apart_and_named() -> None:
         'SELECT "2PAY.SYS.DDF01"'
     )
     assert describe_apdu(bytes.fromhex("00B2011C00")).title.startswith("READ RECORD 1 of SFI 3")
+    assert describe_apdu(bytes.fromhex("80D0000000")).title.startswith("RECOVER AC (")
+    assert describe_apdu(bytes.fromhex("80EA0000040102030400")).title.startswith("EXCHANGE RELAY RESISTANCE DATA (")
+    assert describe_apdu(bytes.fromhex("802A8E80040000000300")).title.startswith("COMPUTE CRYPTOGRAPHIC CHECKSUM (")
     assert describe_apdu(bytes.fromhex("6985")).title == "6985 conditions of use not satisfied"
     answer = describe_apdu(ANSWER)
     assert (answer.kind, answer.title) == ("response", "9000 success")

@@ -25,6 +25,8 @@ from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.reader import CardLost, CardReader
 
 KERNELS: Mapping[int, Kernel] = MappingProxyType({2: KernelC2(), 3: KernelC3(), 7: KernelC7()})
+# The records one AFL may list (RECORDS_PER_TAP_MAX), and two dozen for what stands around them: directory, selections,
+# options, relay resistance, GET DATA, cryptogram. Follow-ups are counted apart.
 COMMANDS_PER_TAP_MAX = 64
 
 TAP_US_MAX = 20_000_000  # what all answers of a tap may take; people give up long before

@@ -17,6 +17,7 @@ from taptill.card.tlv import Tlv, is_constructed, parse_tlv, walk
 AFL_ENTRY_OCTETS = 4
 SFI_MAX = 30
 PAYMENT_SFI_MAX = 10  # EMV Book 3, 5.3.2.2: these records are one 70 template each
+# At some 20 ms each they take most of a second, longer than anybody holds a card still; an AFL could list thousands.
 RECORDS_PER_TAP_MAX = 40
 
 

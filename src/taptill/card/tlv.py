@@ -17,7 +17,9 @@ from taptill.errors import TapTillError
 
 TAG_OCTETS_MAX = 4
 LENGTH_OCTETS_MAX = 4
-DEPTH_MAX = 24  # templates within templates; real cards stay below six
+# Templates within templates, each a call deep: real cards stay below six, an answer of 2,304 octets has room for
+# hundreds.
+DEPTH_MAX = 24
 
 _CONSTRUCTED = 0x20
 _TAG_CONTINUES = 0x1F

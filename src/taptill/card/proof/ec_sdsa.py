@@ -3,7 +3,7 @@
 Comes in: a public key's x coordinate, a message, a signature `R | S`. Goes out: whether it verifies.
 Strategy: the library brings the curves, finds y and multiplies the base point; it has no addition of points, so
 `S*G - r*Q` is computed here. All of it is public data, checked and thrown away: nothing here must be constant in time,
-and no private key ever comes near.
+and no private key ever comes near. Called by `ecc_certificates`.
 """
 
 from __future__ import annotations

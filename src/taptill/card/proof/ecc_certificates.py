@@ -3,7 +3,8 @@
 Comes in: a certificate, the key above it, the card's PAN or static data, the moment in UTC. Goes out: the certified
 key, or `Refused` with a stable reason.
 Strategy: unlike RSA certificates these are plain text with a signature behind. The signature is judged before the
-fields and the moment last, so that a forged certificate is told from an expired one.
+fields and the moment last, so that a forged certificate is told from an expired one. No kernel here calls it yet:
+kernel C-8, which asks for these certificates, is not built. It is for that kernel's offline data authentication.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Comes in: the terminal's limits, its log of sales, a random number, and the card's counters. Goes out: TVR and TSI.
 Strategy: each check is a function from TVR to TVR; only velocity checking asks the card, by a dialogue. The log and the
-exception list know cards by a digest, never by number.
+exception list know cards by a digest, never by number. The contactless kernels use the exception list alone, the rest
+their books leave out; `manage_risk` is for a kernel that does all of EMV Book 3, 10.6, as a contact kernel would.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from taptill.card.refused import Refused
 from taptill.card.rules.cvm_codes import RESULTS_BY_QUALIFIERS
 from taptill.card.ttq import TTQ_CONTACT_CHIP, TTQ_OFFLINE_ONLY
 
-# EMV Book C-3, 5.2.2.2; C-7 and PBOC 3.0 part 12 say the same of 6984 and 6985.
+# EMV Book C-3, 5.2.2.2. That UnionPay cards mean the same by 6984 and 6985 is our own reading of PBOC 3.0 part 12.
 _GPO_OUTCOMES = {
     0x6984: try_another_interface("card-wants-another-interface"),
     0x6985: select_next("card-refused"),
