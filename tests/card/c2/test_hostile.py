@@ -13,8 +13,8 @@ from tests.card.c2.mchip_card import (
     GET_DATA,
     MASTERCARD,
     OPTIONS,
+    PAN,
     RECORD,
-    RECOVER,
     RELAY,
     MchipCard,
     mastercard_keys,
@@ -24,7 +24,7 @@ from taptill.card.apdu import CommandApdu, MalformedApdu, ResponseApdu
 from taptill.card.dialogue import Selection
 from taptill.card.dol import MalformedDol
 from taptill.card.kernels.c2.kernel import KernelC2
-from taptill.card.outcome import CardRead, OdaVerdict, OutcomeKind
+from taptill.card.outcome import CardRead, CryptogramType, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination
 from taptill.card.preprocessing import prepare
 from taptill.card.reader import CardLost
@@ -112,7 +112,11 @@ def test_any_answer_at_any_state_comes_to_an_outcome_or_a_declared_error(
 )
 def test_any_data_in_the_records_comes_to_an_outcome_or_a_declared_error(changes: dict[int, str], aip: str) -> None:
     card = MchipCard(aip=aip, changes=dict(changes))
-    converse(card, at=0, nth=1, answer=b"", sw=0x9000, elapsed_us=0)
+    read = converse(card, at=0, nth=1, answer=b"", sw=0x9000, elapsed_us=0)
+    if read is not None and read.outcome.kind in (OutcomeKind.APPROVED, OutcomeKind.ONLINE_REQUEST):
+        assert read.number is not None
+        assert read.number.pan.reveal().decode() == (changes.get(0x5A) or PAN).upper().rstrip("F")
+        assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST or read.oda.verdict is OdaVerdict.PASSED
 
 
 @settings(max_examples=100, deadline=None)
@@ -121,10 +125,19 @@ def test_any_data_beside_the_cryptogram_never_approves_unsigned(answers: dict[in
     read = converse(MchipCard(answers=dict(answers)), at=0, nth=1, answer=b"", sw=0x9000, elapsed_us=0)
     if read is not None and read.outcome.kind is OutcomeKind.APPROVED:
         assert read.oda.verdict is OdaVerdict.PASSED
+        assert read.cryptogram_type is CryptogramType.TC
 
 
-@pytest.mark.parametrize("leaves", [OPTIONS, RECORD, RELAY, GENERATE, RECOVER, GET_DATA])
-def test_a_card_may_leave_at_any_command(leaves: int) -> None:
+@pytest.mark.parametrize("leaves", [OPTIONS, RECORD, RELAY, GET_DATA])
+def test_a_card_that_leaves_before_its_cryptogram_is_the_entry_points_affair(leaves: int) -> None:
     card = MchipCard(aip="1981", leaves_at=[leaves], data={0x9F50: "000000000001"})
-    with contextlib.suppress(CardLost):
+    with pytest.raises(CardLost):
         converse(card, at=0, nth=1, answer=b"", sw=0x9000, elapsed_us=0)
+    assert not card.asked(GENERATE)
+
+
+def test_a_card_that_leaves_at_its_cryptogram_is_asked_for_again() -> None:
+    read = converse(MchipCard(aip="1981", leaves_at=[GENERATE]), at=0, nth=1, answer=b"", sw=0x9000, elapsed_us=0)
+    assert read is not None
+    assert (read.outcome.kind, read.outcome.reason) == (OutcomeKind.TRY_AGAIN, "card-lost")
+    assert read.cryptogram_type is None
