@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from tests.card.c2.conftest import KERNEL_DATA, REQUEST
 from tests.card.c2.mchip_card import GENERATE, MASTERCARD, RECOVER, MchipCard, mastercard_keys
 
-from taptill.card.outcome import CardRead, Cvm, OutcomeKind
-from taptill.card.outcomes import approved, try_again
+from taptill.card.outcome import CardRead, Cvm, Outcome, OutcomeKind
+from taptill.card.outcomes import approved, end_application, see_phone, try_again
 from taptill.card.parameters import Combination
 from taptill.card.reader import Presentation, RawResponse
 from taptill.card.torn import TornRecord
@@ -50,6 +52,12 @@ def test_a_tap_that_tears_nothing_keeps_what_there_is_and_the_end_of_the_sale_dr
     log = TornLog().after(P1, torn(record(b"a")), 0).after(P1, CardRead(try_again("card-lost")), 1)
     assert log.records(P1, 2) == (record(b"a"),)
     assert log.after(P1, CardRead(approved(Cvm.NONE)), 3).records(P1, 4) == ()
+
+
+@pytest.mark.parametrize("outcome", [end_application("oda-failed"), see_phone("card-wants-its-owner")])
+def test_a_recovery_uses_the_record_up_also_one_that_ends_badly(outcome: Outcome) -> None:
+    log = TornLog().after(P1, torn(record(b"a")), 0).after(P1, CardRead(outcome, recovered=True), 1)
+    assert log.records(P1, 2) == ()
 
 
 def test_another_payment_s_tap_drops_them() -> None:
@@ -102,21 +110,37 @@ def presented(
     return done.card
 
 
-@pytest.mark.parametrize("host_was_away", [False, True])
-def test_the_reader_s_thread_keeps_a_torn_record_for_the_next_presentation_of_the_sale(host_was_away: bool) -> None:
-    """Not for one that is offered another way: the host is back."""
+@contextmanager
+def served(card: MchipCard) -> Iterator[tuple[HeldCard, ReaderWorker, queue.SimpleQueue[Event]]]:
+    """A reader's thread with one torn record to keep."""
     settings = KERNEL_DATA | {0xDF811D: "01"}
     combination = Combination(MASTERCARD, 2, b"", kernel_data={tag: bytes.fromhex(to) for tag, to in settings.items()})
-    card = MchipCard(changes={0x9F51: "9F3704"}, leaves_at=[GENERATE])
     reader, posted = HeldCard(card), queue.SimpleQueue[Event]()
     worker = ReaderWorker(reader, [combination], mastercard_keys(), 1000, posted.put)
     worker.thread.start()
     try:
-        assert presented(reader, worker, posted, "p1", host_was_away).outcome.kind is OutcomeKind.TRY_AGAIN
-        read = presented(reader, worker, posted, "p1")
-        assert (read.outcome.kind, read.recovered) == (OutcomeKind.ONLINE_REQUEST, not host_was_away)
-        assert not presented(reader, worker, posted, "p1").recovered
-        assert len(card.asked(RECOVER)) == (0 if host_was_away else 1)
+        yield reader, worker, posted
     finally:
         worker.stop()
         worker.thread.join(WAIT_S)
+
+
+@pytest.mark.parametrize("host_was_away", [False, True])
+def test_the_reader_s_thread_keeps_a_torn_record_for_the_next_presentation_of_the_sale(host_was_away: bool) -> None:
+    """Not for one that is offered another way: the host is back."""
+    card = MchipCard(changes={0x9F51: "9F3704"}, leaves_at=[GENERATE])
+    with served(card) as counter:
+        assert presented(*counter, "p1", host_was_away).outcome.kind is OutcomeKind.TRY_AGAIN
+        read = presented(*counter, "p1")
+        assert (read.outcome.kind, read.recovered) == (OutcomeKind.ONLINE_REQUEST, not host_was_away)
+        assert not presented(*counter, "p1").recovered
+        assert len(card.asked(RECOVER)) == (0 if host_was_away else 1)
+
+
+def test_a_card_whose_recovery_failed_is_asked_anew() -> None:
+    card = MchipCard(changes={0x9F51: "9F3704"}, leaves_at=[GENERATE], spoilt=True)
+    with served(card) as counter:
+        reads = [presented(*counter, "p1") for _ in range(3)]
+    assert [read.outcome.reason for read in reads] == ["card-lost", "oda-failed", "oda-failed"]
+    assert [read.recovered for read in reads] == [False, True, False]
+    assert (len(card.asked(GENERATE)), len(card.asked(RECOVER))) == (2, 1)

@@ -46,8 +46,9 @@ class TornLog:
 
     def after(self, sale: TornSale, card: CardRead, now_ms: int) -> TornLog:
         """The log once this tap is over. A newer record of the same card replaces the old one; where there is no room,
-        the oldest goes."""
-        if card.outcome.kind in _ENDS_THE_SALE:
+        the oldest goes. A record that was recovered is used up (EMV Book C-2, S10.10), whatever came of it: its card
+        would give the same answer, and fail the same way, until the record dies. Others of the sale go with it."""
+        if card.outcome.kind in _ENDS_THE_SALE or card.recovered:
             return TornLog()
         kept = self._kept if sale == self.sale else ()
         kept = tuple(each for each in kept if now_ms < each.until_ms)
