@@ -20,6 +20,7 @@ from taptill.card.read_card import KERNELS
 from taptill.card.reader import Presentation
 from taptill.card.torn import TornRecord
 from taptill.card.transaction import (
+    NO_PAYMENT_CARD,
     ONE_CARD_NOW,
     ONE_CARD_ONLY,
     PRESENT_CARD,
@@ -40,7 +41,7 @@ from taptill.entropy import SystemEntropy
 from taptill.host.profile import Texts
 from taptill.terminal.config import CardLimits
 from taptill.terminal.messages import MESSAGES, message_text
-from taptill.terminal.one_tap import NO_PAYMENT_CARD, OneTap, Patience, TapWanted, fresh_sale
+from taptill.terminal.one_tap import OneTap, Patience, TapWanted, fresh_sale
 from taptill.terminal.wiring import BUILD_UNIX_MS, combinations, trusted_ca_keys
 
 SELECT, GET_PROCESSING_OPTIONS = 0xA4, 0xA8

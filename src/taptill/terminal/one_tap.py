@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from taptill.amount.money import Money
-from taptill.card.apdu import MalformedApdu
 from taptill.card.kernels.c2.relay_resistance import ATTEMPTS_MAX
-from taptill.card.outcome import CardRead, MessageId, UiRequest, UiStatus
+from taptill.card.outcome import CardRead, UiRequest
 from taptill.card.parameters import TapRequest
-from taptill.card.read_card import exchange
+from taptill.card.read_card import ask
 from taptill.card.reader import CardLost, CardReader, Presentation
 from taptill.card.transaction import (
     PRESENT_CARD_AGAIN,
@@ -40,7 +39,6 @@ from taptill.terminal.torn_log import TornLog, TornSale
 
 POLL_MS = 200
 UNPREDICTABLE_NUMBER_OCTETS = 4
-NO_PAYMENT_CARD = UiRequest(MessageId.INSERT_SWIPE_OR_TRY_ANOTHER_CARD, UiStatus.READY_TO_READ)
 REMOVAL_MS_MAX = 10_000  # nobody is waited for longer, whatever the card's outcome says
 
 
@@ -168,9 +166,6 @@ class OneTap:
             self._crowded = self._crowded and not self._reader.wait_for_removal(0)
             return Field.COLLISION if self._crowded else Field.EMPTY
         self._crowded = found.cards_in_field > 1
-        if not self._crowded and not found.takes_apdus:
-            self._show(NO_PAYMENT_CARD)
-            return Field.EMPTY
         return found
 
     def _fresh_sale(self, before: CardRead | None) -> TapRequest:
@@ -183,11 +178,6 @@ class OneTap:
         return replace(request, torn_records=self._torn.records(this_sale, now_ms))
 
     def _transmit(self, act: Transmit) -> Result | CardLost:
-        try:
-            return exchange(act.command, self._reader, self._patience.answer_ms)
-        except CardLost as lost:
-            self._left_early = True
-            return lost
-        except MalformedApdu as broken:
-            self._left_early = True
-            return CardLost(broken.what, where=broken.where)
+        answer = ask(act.command, self._reader, self._patience.answer_ms)
+        self._left_early = self._left_early or isinstance(answer, CardLost)
+        return answer
