@@ -100,6 +100,18 @@ class ToldKernel:
         return CardRead(outcome, selection.aid, self.name)
 
 
+class WaitingKernel(ToldKernel):
+    """Keeps the dialogues it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dialogues: list[Dialogue] = []
+
+    def run(self, selection: Selection, request: TapRequest, ca_keys: CaKeyStore) -> Dialogue:
+        self.dialogues.append(super().run(selection, request, ca_keys))
+        return self.dialogues[-1]
+
+
 @dataclass(slots=True)
 class Played:
     """What a transaction did."""
@@ -155,6 +167,13 @@ def perform(
     except StopIteration as finished:
         played.read = finished.value
         return played
+
+
+def played_result(act: Act, answer: Answer) -> Result:
+    """What one card on the reader says to an act, nothing going wrong."""
+    result = _result(act, answer, iter(()), iter(()), iter(()), SALE)
+    assert not isinstance(result, Exception)
+    return result
 
 
 def _result(

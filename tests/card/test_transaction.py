@@ -19,6 +19,7 @@ from tests.card.reader_stage import (
     SALE,
     Answer,
     ToldKernel,
+    WaitingKernel,
     card,
     combination,
     configuration,
@@ -26,22 +27,18 @@ from tests.card.reader_stage import (
     fci,
     lost,
     perform,
+    played_result,
     ppse,
 )
 
-from taptill.card.apdu import ResponseApdu
-from taptill.card.dialogue import Dialogue, Selection
 from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c7.kernel import KernelC7
 from taptill.card.outcome import Cvm, MessageId, OnlineResponse, Outcome, OutcomeKind, Start, UiRequest, UiStatus
 from taptill.card.outcomes import approved, online_request, see_phone, select_next, try_again
-from taptill.card.parameters import TapRequest
-from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import COMMANDS_PER_TAP_MAX, TAP_US_MAX
 from taptill.card.reader import Presentation
 from taptill.card.transaction import (
     STEPS_MAX,
-    Act,
     AskSale,
     AwaitCard,
     AwaitRemoval,
@@ -49,8 +46,6 @@ from taptill.card.transaction import (
     FieldOff,
     FieldOn,
     FinalOutcome,
-    Result,
-    Transmit,
     run_transaction,
 )
 
@@ -379,38 +374,13 @@ def test_whatever_a_card_answers_the_transaction_ends(answers: list[bytes], kern
     assert played.acts[-1] == FieldOff(0)
 
 
-class WaitingKernel(ToldKernel):
-    """Keeps the dialogues it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dialogues: list[Dialogue] = []
-
-    def run(self, selection: Selection, request: TapRequest, ca_keys: CaKeyStore) -> Dialogue:
-        self.dialogues.append(super().run(selection, request, ca_keys))
-        return self.dialogues[-1]
-
-
-def stage_result(act: Act, answer: Answer) -> Result:
-    """What a reader with one card on it says to an act, nothing going wrong."""
-    if isinstance(act, AwaitCard):
-        return ONE_CARD
-    if isinstance(act, AskSale):
-        return SALE
-    if isinstance(act, Transmit):
-        answered = answer(act.command.encode())
-        assert isinstance(answered, bytes)
-        return ResponseApdu.decode(answered)
-    return None
-
-
 def test_a_driver_that_stops_midway_closes_it() -> None:
     """Whoever stops in the middle of a tap stops the kernel too: no generator is left waiting for a card."""
     kernel = WaitingKernel()
     transaction = run_transaction(reader(kernel), SALE)
     act = next(transaction)
     while not kernel.dialogues:
-        act = transaction.send(stage_result(act, ONE_APPLICATION))
+        act = transaction.send(played_result(act, ONE_APPLICATION))
     assert inspect.getgeneratorstate(kernel.dialogues[0]) == inspect.GEN_SUSPENDED
     transaction.close()
     assert inspect.getgeneratorstate(kernel.dialogues[0]) == inspect.GEN_CLOSED
