@@ -53,6 +53,14 @@ def test_what_a_card_may_send_beside_its_number_is_not_kept() -> None:
     assert facts == card_facts(card)
 
 
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [("good_credit", "C-7"), ("visa_credit", "C-3"), ("mastercard_credit", "C-2"), ("amex_like", "")],
+)
+def test_the_kernel_is_kept_by_its_name_and_its_absence_by_none(name: str, kernel: str, scheme: Scheme) -> None:
+    assert card_facts(read(name, scheme, offline=False))["kernel"] == kernel
+
+
 def test_all_that_a_message_may_need_later_is_kept() -> None:
     sets = read_profile("aes").icc_sets.values()
     wanted = {tag for each in sets for tag in (*each.required, *each.optional)} | set(REVERSAL_TAGS)
