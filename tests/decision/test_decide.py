@@ -26,6 +26,7 @@ from taptill.decision.risk_budget import RiskBudget, RiskLimits, refuses_amount,
 
 NOW_MS = 1_800_000_000_000
 TOKEN = "5d1c"
+TODAY = "270115"
 NUMBER = CardNumber(SensitiveBytes(b"6228000100001117"), SensitiveBytes(b""), None, "3112")
 LIMITS = RiskLimits(per_payment_minor=10_000, per_token_count=2, count=3, total_minor=25_000, age_ms=3_600_000)
 ROOM = RiskBudget(LIMITS)
@@ -48,7 +49,12 @@ def read(
     return CardRead(Outcome(kind, reason=reason), cryptogram_type=cryptogram, oda=proof, number=NUMBER)
 
 
+def expires(yymm: str) -> CardRead:
+    return replace(ASKS, number=replace(NUMBER, expiry_yymm=yymm))
+
+
 ASKS = read(OutcomeKind.ONLINE_REQUEST, CryptogramType.ARQC)
+EXPIRED = replace(ASKS, tvr=bytes.fromhex("0040000000"))
 PROVES = read(OutcomeKind.APPROVED, CryptogramType.TC, OdaVerdict.PASSED)
 
 
@@ -57,6 +63,14 @@ PROVES = read(OutcomeKind.APPROVED, CryptogramType.TC, OdaVerdict.PASSED)
     [
         (ASKS, ONLINE, CLOSED, CLOSED, GoOnline()),
         (ASKS, OUTAGE, ROOM, ROOM, Defer()),
+        (EXPIRED, OUTAGE, ROOM, ROOM, Decline("expired")),
+        (expires("2612"), OUTAGE, ROOM, ROOM, Decline("expired")),
+        (expires("9912"), OUTAGE, ROOM, ROOM, Decline("expired")),
+        (expires(""), OUTAGE, ROOM, ROOM, Decline("expired")),
+        (expires("2701"), OUTAGE, ROOM, ROOM, Defer()),
+        (EXPIRED, OUTAGE, ROOM, CLOSED, Decline("host-unreachable")),
+        (EXPIRED, ONLINE, ROOM, ROOM, GoOnline()),
+        (expires("2612"), ONLINE, ROOM, ROOM, GoOnline()),
         (ASKS, OUTAGE, ROOM, CARD_FULL, Decline("host-unreachable")),
         (ASKS, OUTAGE, ROOM, CLOSED, Decline("host-unreachable")),
         (ASKS, NO_DEFERRAL, ROOM, ROOM, Decline("host-unreachable")),
@@ -83,7 +97,7 @@ PROVES = read(OutcomeKind.APPROVED, CryptogramType.TC, OdaVerdict.PASSED)
 def test_a_tap_is_judged(
     card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, decision: Decision
 ) -> None:
-    assert judge(card, way, offline, deferred, TOKEN) == decision
+    assert judge(card, way, offline, deferred, TOKEN, TODAY) == decision
 
 
 LIMIT = st.none() | st.integers(min_value=0, max_value=30_000)
@@ -121,7 +135,7 @@ def test_a_decision_only_tightens_what_the_card_said(
     time_trusted: bool,
 ) -> None:
     way = choose_way(health, offline, deferred, amount_minor, NOW_MS, time_trusted)
-    decision = judge(card, way, offline, deferred, TOKEN)
+    decision = judge(card, way, offline, deferred, TOKEN, TODAY)
 
     def has_room(budget: RiskBudget) -> bool:
         refusals = refuses_amount(budget, amount_minor, NOW_MS, time_trusted), refuses_token(budget, TOKEN)

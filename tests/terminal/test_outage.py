@@ -10,14 +10,19 @@ import pytest
 from msgspec.structs import replace
 from tests.terminal.shop import CONFIG, LIMITS, READER, Shop, good_host, reply, silent_host, tapped
 
+from taplab.card import Scheme, load_card
+from taplab.card.in_hand import CardInHand
 from taptill.card.outcome import CardNumber, CardRead, CryptogramType, OutcomeKind
+from taptill.card.proof.ca_keys import CaKeyStore
+from taptill.card.read_card import drive, read_card
 from taptill.card.sensitive import SensitiveBytes
 from taptill.clock import Trust
 from taptill.decision.decide import HostHealth
+from taptill.entropy import SystemEntropy
 from taptill.host.exchange import Verdict
-from taptill.terminal.config import OutageLimits, TerminalConfig
+from taptill.terminal.config import CardLimits, OutageLimits, TerminalConfig
 from taptill.terminal.events import CardDone
-from taptill.terminal.wiring import health
+from taptill.terminal.wiring import combinations, health
 
 HOUR_MS = 3_600_000
 OFFLINE, ONLINE = OutcomeKind.APPROVED, OutcomeKind.ONLINE_REQUEST
@@ -178,3 +183,33 @@ def test_the_cashier_sees_how_much_waits_for_the_bank(shop: Shop) -> None:
     shop.pass_time(HOUR_MS)
     seen = health(shop.desk)
     assert (seen["host"], seen["open_debts"], seen["money_at_risk_minor"]) == ("reachable", 0, 0)
+
+
+@pytest.mark.parametrize(("expiry_yymm", "state"), [("2612", "declined"), ("2701", "deferred")])
+def test_an_expired_card_is_not_deferred_at_the_merchants_risk(shop: Shop, expiry_yymm: str, state: str) -> None:
+    """It is January 2027. Track 2 is all that says so: no kernel looks at dates of a card that asks for its issuer."""
+    assert shop.state(shop.sell(_expiring(expiry_yymm), 100)) == "approved"  # the issuer is asked, and knows
+    shop.lose_host()
+    assert shop.state(shop.sell(_expiring(expiry_yymm), 100)) == state
+    assert shop.told[-1].message == ("expired" if state == "declined" else "")
+
+
+def _expiring(yymm: str) -> CardRead:
+    card = _card(1, ONLINE)
+    assert card.number is not None
+    return with_fields(card, number=with_fields(card.number, expiry_yymm=yymm))
+
+
+def test_a_lab_card_that_has_expired_is_not_deferred_either(shop: Shop) -> None:
+    """From its records to the decision."""
+    scheme = Scheme.generate(SystemEntropy())
+    card = CardInHand(load_card("expired", scheme, SystemEntropy()))
+    shop.lose_host()
+    shop.arm(100)
+    shop.hold_card()
+    card.wait_for_card(0)
+    online_only = with_fields(shop.ran[-1].request, offline_allowed=False)
+    read = drive(read_card(online_only, combinations(CardLimits()), CaKeyStore.of(scheme.ca_keys())), card, 1_000)
+    assert read.outcome.kind is OutcomeKind.ONLINE_REQUEST
+    shop.post(CardDone(READER, shop.ran[-1].payment_ref, read))
+    assert (shop.told[-1].state, shop.told[-1].message) == ("declined", "expired")

@@ -7,10 +7,14 @@ the card in the TTQ. After the tap a decision may only tighten what the card sai
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
+from taptill.card.bits import has_bit
 from taptill.card.outcome import CardRead, CryptogramType, OdaMethod, OdaVerdict, OutcomeKind
+from taptill.card.proof.certificates import century_year
+from taptill.card.rules.tvr import TVR_EXPIRED
 from taptill.decision.risk_budget import TIME_NOT_TRUSTED, RiskBudget, refuses_amount, refuses_token
 
 
@@ -70,6 +74,8 @@ Decision = GoOnline | ApproveOffline | Defer | Decline | TapAgain
 
 HOST_REFUSES = "host-refuses"
 
+_MONTH = re.compile(r"[0-9]{4}")  # YYMM
+
 _PROVES_THE_CARD = {OdaMethod.FDDA, OdaMethod.DDA, OdaMethod.CDA}  # what SDA proves, a copy of the card has as well
 
 _STAYS_ARMED = {
@@ -100,33 +106,47 @@ def choose_way(
     )
 
 
-def judge(card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, token: str) -> Decision:
-    """After the tap. `token` is the card's; raises nothing."""
+def judge(
+    card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, token: str, today_yymmdd: str
+) -> Decision:
+    """After the tap. `token` is the card's, `today_yymmdd` the sale's date (9A); raises nothing."""
     kind = card.outcome.kind
     if kind in _STAYS_ARMED:
         return TapAgain(card.outcome.reason or kind.value)
     if card.number is None and kind is not OutcomeKind.DECLINED:
         return TapAgain("card-data-malformed")
     if kind is OutcomeKind.ONLINE_REQUEST:
-        return _judge_online_request(card, way, deferred, token)
+        return _judge_online_request(card, way, deferred, token, today_yymmdd)
     if kind is OutcomeKind.APPROVED:
         return _judge_offline_approval(card, way, offline, token)
     return Decline(card.outcome.reason or "card-declined")
 
 
-def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token: str) -> Decision:
+def _judge_online_request(card: CardRead, way: Way, deferred: RiskBudget, token: str, today_yymmdd: str) -> Decision:
     if card.cryptogram_type is not CryptogramType.ARQC:
         return Decline("no-arqc")
     if way.online:
         return GoOnline()
     refusal = way.deferral_refusal or refuses_token(deferred, token)
     if refusal is None:
-        return Defer()
+        return Decline("expired") if _is_expired(card, today_yymmdd) else Defer()
     if refusal == HOST_REFUSES:
         return Decline(HOST_REFUSES)
     # That the host is away explains a closed limit well enough; a clock that is not set is somebody's to set.
     unset = TIME_NOT_TRUSTED in {refusal, way.offline_refusal}
     return Decline(TIME_NOT_TRUSTED if unset else "host-unreachable")
+
+
+def _is_expired(card: CardRead, today_yymmdd: str) -> bool:
+    """By what the kernel found, or by the month that track 2 gives: a card that asks for its issuer may have been read
+    without its expiration date (5F24), and here no issuer judges it. A card without any date counts as expired, as it
+    does for kernels (EMV Book 3, 10.4.3)."""
+    if has_bit(card.tvr, TVR_EXPIRED):
+        return True
+    expiry = card.number.expiry_yymm if card.number else ""
+    if not _MONTH.fullmatch(expiry):
+        return True
+    return (century_year(expiry[:2]), expiry[2:]) < (century_year(today_yymmdd[:2]), today_yymmdd[2:4])
 
 
 def _judge_offline_approval(card: CardRead, way: Way, offline: RiskBudget, token: str) -> Decision:

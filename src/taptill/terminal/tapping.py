@@ -136,7 +136,8 @@ def _judged(desk: Desk, done: CardDone) -> list[Effect]:
 def _judge(desk: Desk, card: CardRead) -> Decision:
     assert desk.way is not None
     token = desk.keys.tokenize(card.number.pan.reveal()).hex() if card.number else ""
-    return judge(card, desk.way, desk.offline_budget(), desk.deferred_budget(), token)
+    today = f"{desk.local_time():%y%m%d}"
+    return judge(card, desk.way, desk.offline_budget(), desk.deferred_budget(), token, today)
 
 
 def _act(desk: Desk, done: CardDone, decision: Decision) -> list[Effect]:
