@@ -260,37 +260,18 @@ def _json_file(path: Path) -> dict[str, Any]:
 
 
 def _decode(options: argparse.Namespace) -> int:
+    from taptill.decoding import decoded
+
     try:
         octets = bytes.fromhex(options.hex)
     except ValueError as error:
         raise UsageError(str(error), where="HEX", next_step="give an even number of hex digits") from error
-    document, text = {"tlv": _decode_tlv, "apdu": _decode_apdu, "iso": _decode_iso}[options.format](octets)
+    document, text = decoded(options.format, octets)
     if options.json:
         _print_json(document)
     else:
         print(text)
     return 0
-
-
-def _decode_tlv(octets: bytes) -> tuple[object, str]:
-    from taptill.card.tlv_names import describe_tlv, render_tree
-
-    nodes = describe_tlv(octets)
-    return [node.as_json() for node in nodes], render_tree(nodes)
-
-
-def _decode_apdu(octets: bytes) -> tuple[object, str]:
-    from taptill.card.apdu_names import describe_apdu
-
-    description = describe_apdu(octets)
-    return description.as_json(), description.as_text()
-
-
-def _decode_iso(octets: bytes) -> tuple[object, str]:
-    from taptill.host.describe_message import describe_message
-
-    description = describe_message(octets)
-    return description.as_json(), description.as_text()
 
 
 def _explain(options: argparse.Namespace) -> int:
