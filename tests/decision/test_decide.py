@@ -173,3 +173,9 @@ def test_in_an_outage_each_way_has_a_budget_of_its_own() -> None:
     assert way == Way(False, "over-outage-count-limit", None)
     way = choose_way(HostHealth.UNREACHABLE, ROOM, CLOSED, 1, NOW_MS, True)
     assert way == Way(False, None, "outage-limits-missing")
+
+
+def test_a_listed_card_is_not_deferred_and_its_issuer_is_still_asked() -> None:
+    assert judge(ASKS, ONLINE, ROOM, ROOM, TOKEN, TODAY, listed=True) == GoOnline()
+    assert judge(ASKS, OUTAGE, ROOM, ROOM, TOKEN, TODAY) == Defer()
+    assert judge(ASKS, OUTAGE, ROOM, ROOM, TOKEN, TODAY, listed=True) == Decline("exception-list")

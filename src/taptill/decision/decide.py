@@ -107,16 +107,24 @@ def choose_way(
 
 
 def judge(
-    card: CardRead, way: Way, offline: RiskBudget, deferred: RiskBudget, token: str, today_yymmdd: str
+    card: CardRead,
+    way: Way,
+    offline: RiskBudget,
+    deferred: RiskBudget,
+    token: str,
+    today_yymmdd: str,
+    listed: bool = False,
 ) -> Decision:
-    """After the tap. `token` is the card's, `today_yymmdd` the sale's date (9A); raises nothing."""
+    """After the tap. `token` is the card's, `today_yymmdd` the sale's date (9A), `listed` says that the card stands on
+    the exception list; raises nothing."""
     kind = card.outcome.kind
     if kind in _STAYS_ARMED:
         return TapAgain(card.outcome.reason or kind.value)
     if card.number is None and kind is not OutcomeKind.DECLINED:
         return TapAgain("card-data-malformed")
     if kind is OutcomeKind.ONLINE_REQUEST:
-        return _judge_online_request(card, way, deferred, token, today_yymmdd)
+        decision = _judge_online_request(card, way, deferred, token, today_yymmdd)
+        return Decline("exception-list") if listed and isinstance(decision, Defer) else decision
     if kind is OutcomeKind.APPROVED:
         return _judge_offline_approval(card, way, offline, token)
     return Decline(card.outcome.reason or "card-declined")

@@ -13,6 +13,7 @@ from taptill.amount.money import CURRENCIES, Money
 from taptill.card.kernels.c2.relay_resistance import ATTEMPTS_MAX
 from taptill.card.outcome import CardRead, OutcomeKind
 from taptill.card.parameters import TapRequest
+from taptill.card.rules.risk_management import card_digest
 from taptill.card.sensitive import mask_pan
 from taptill.credential.credential import Credential
 from taptill.credential.keystore import KeyStoreError
@@ -135,9 +136,11 @@ def _judged(desk: Desk, done: CardDone) -> list[Effect]:
 
 def _judge(desk: Desk, card: CardRead) -> Decision:
     assert desk.way is not None
-    token = desk.keys.tokenize(card.number.pan.reveal()).hex() if card.number else ""
+    pan = card.number.pan.reveal() if card.number else b""
+    token = desk.keys.tokenize(pan).hex() if pan else ""
     today = f"{desk.local_time():%y%m%d}"
-    return judge(card, desk.way, desk.offline_budget(), desk.deferred_budget(), token, today)
+    listed = bool(pan) and card_digest(pan.decode("ascii")) in desk.exceptions
+    return judge(card, desk.way, desk.offline_budget(), desk.deferred_budget(), token, today, listed)
 
 
 def _act(desk: Desk, done: CardDone, decision: Decision) -> list[Effect]:

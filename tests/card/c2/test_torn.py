@@ -49,6 +49,15 @@ def test_a_card_that_never_made_one_is_asked_anew(hold: Hold) -> None:
     assert read.data[0x9F37] == SECOND_NUMBER
 
 
+def test_a_recovery_that_brings_nonsense_is_a_recovery_used_up(hold: Hold) -> None:
+    card = torn_card()
+    record = tear(hold, card)
+    card.torn = bytes.fromhex("7705 9F27")
+    read = hold(card, TORN, torn_records=(record,))
+    assert (read.outcome.kind, read.outcome.reason) == (OutcomeKind.END_APPLICATION, "card-data-malformed")
+    assert read.recovered
+
+
 def test_a_record_of_another_card_or_another_sale_is_not_used(hold: Hold) -> None:
     card = torn_card()
     record = tear(hold, card)

@@ -18,6 +18,7 @@ from taptill.card.reader import CardLost
 from taptill.card.records import collect
 from taptill.card.refused import Refused
 from taptill.card.rules.tvr import TVR_ON_EXCEPTION_FILE
+from taptill.card.tlv import MalformedTlv
 from taptill.card.torn import TornRecord, torn_card
 
 _SAME_SALE = (0x9F02, 0x9F03, 0x5F2A, 0x9C, 0x9F1A)
@@ -39,7 +40,10 @@ def get_cryptogram(here: TapDatabase) -> State:
     if response.sw != SW_OK:
         return (yield from generate_ac(here))  # S10.8: the card never made one
     _take_up(here, torn)
-    return _take_answer(here, response)
+    try:
+        return _take_answer(here, response)
+    except MalformedTlv:
+        return end_application("card-data-malformed")  # an outcome of its own, so that the record counts as used up
 
 
 def generate_ac(here: TapDatabase) -> State:
