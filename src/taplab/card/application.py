@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from taphost.issuer import CRYPTOGRAM_DATA, application_cryptogram, cryptogram_input
+from taphost.issuer_versions import version_of
 from taplab.card.card_state import CardState
 from taplab.card.commands import (
     SW_BLOCKED,
@@ -121,6 +123,18 @@ class Application(ABC):
         self._processed = True
         self.change(replace(self.state, atc=self.state.atc + 1))
 
+    def _cryptogram(self, decision: Decision, issuer_data: bytes, asked: Mapping[int, bytes]) -> bytes:
+        """9F26. What the card's list (PDOL, CDOL1) did not ask for counts as zeros."""
+        version = version_of(issuer_data)
+        assert version is not None
+        told = {tag: asked.get(tag, b"").ljust(length, b"\x00") for tag, length in CRYPTOGRAM_DATA}
+        told |= {0x82: self.issued.aip, 0x9F36: self.atc, 0x9F10: issuer_data}
+        key = version.session_key(self.issued.keys.cryptogram, told)
+        cryptogram = application_cryptogram(key, cryptogram_input(told), version.padding)
+        if decision is Decision.ARQC:
+            self._asks_issuer(cryptogram)
+        return spoilt(cryptogram) if self.issued.faults.wrong_cryptogram else cryptogram
+
     def _asks_issuer(self, cryptogram: bytes) -> None:
         """What the issuer's answer will refer to."""
         self.change(replace(self.state, request_atc=self.state.atc, request=cryptogram, scripts_seen=0))
@@ -163,3 +177,8 @@ def listed(afl: bytes) -> list[tuple[int, int]]:
 def bcd(minor: int) -> bytes:
     """An amount in six bytes."""
     return bytes.fromhex(f"{minor:012d}")
+
+
+def spoilt(octets: bytes) -> bytes:
+    """One bit of the first byte turned."""
+    return bytes([octets[0] ^ 0x01]) + octets[1:]

@@ -12,12 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from taphost.issuer import (
-    CRYPTOGRAM_DATA,
-    application_cryptogram,
-    cryptogram_input,
     dynamic_verification_code,
 )
-from taphost.issuer_versions import version_of
 from taplab.card.application import Application, bcd
 from taplab.card.certificates import signed_combined_data
 from taplab.card.commands import (
@@ -188,18 +184,6 @@ class MastercardApplication(Application):
             terminal_data,
             self._tap.relayed,
         )
-
-    def _cryptogram(self, decision: Decision, issuer_data: bytes, asked: Mapping[int, bytes]) -> bytes:
-        """The application cryptogram. What no CDOL asked for counts as zeros."""
-        version = version_of(issuer_data)
-        assert version is not None
-        told = {tag: asked.get(tag, b"").ljust(length, b"\x00") for tag, length in CRYPTOGRAM_DATA}
-        told |= {0x82: self.issued.aip, 0x9F36: self.atc, 0x9F10: issuer_data}
-        key = version.session_key(self.issued.keys.cryptogram, told)
-        cryptogram = application_cryptogram(key, cryptogram_input(told), version.padding)
-        if decision is Decision.ARQC:
-            self._asks_issuer(cryptogram)
-        return bytes(8) if self.issued.faults.wrong_cryptogram else cryptogram
 
     def _interaction(self) -> bytes:
         """What a phone says to the cashier's display."""

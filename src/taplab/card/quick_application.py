@@ -13,9 +13,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from taphost.issuer import CRYPTOGRAM_DATA, application_cryptogram, cryptogram_input
-from taphost.issuer_versions import version_of
-from taplab.card.application import BALANCE, CEILING, SINGLE_LIMIT, Application, Remember, bcd
+from taplab.card.application import BALANCE, CEILING, SINGLE_LIMIT, Application, Remember, bcd, spoilt
 from taplab.card.card_state import CardState
 from taplab.card.certificates import signed_dynamic_data
 from taplab.card.commands import SW_OK, SW_SEE_PHONE, CardAnswer
@@ -122,18 +120,6 @@ class QuickApplication(Application):
         in_records = self._record_tags if with_records else set()
         return b"".join(encode_tlv(tag, answer[tag]) for tag in self.answer_order if tag in answer.keys() - in_records)
 
-    def _cryptogram(self, decision: Decision, issuer_data: bytes, asked: Mapping[int, bytes]) -> bytes:
-        """9F26. What the PDOL did not ask for counts as zeros."""
-        version = version_of(issuer_data)
-        assert version is not None
-        told = {tag: asked.get(tag, b"").ljust(length, b"\x00") for tag, length in CRYPTOGRAM_DATA}
-        told |= {0x82: self.issued.aip, 0x9F36: self.atc, 0x9F10: issuer_data}
-        key = version.session_key(self.issued.keys.cryptogram, told)
-        cryptogram = application_cryptogram(key, cryptogram_input(told), version.padding)
-        if decision is Decision.ARQC:
-            self._asks_issuer(cryptogram)
-        return _spoilt(cryptogram) if self.issued.faults.wrong_cryptogram else cryptogram
-
     def _proof(self, asked: Mapping[int, bytes], qualifiers: bytes) -> dict[int, bytes]:
         """fDDA: version 01 where the reader knows it, else 00, over the reader's number alone. 9F69 waits for the last
         record, and so does the signature where it has no room here."""
@@ -145,7 +131,7 @@ class QuickApplication(Application):
             late = encode_tlv(AUTHENTICATION_DATA, card_data)
             terminal_data += asked.get(0x9F02, bytes(6)) + asked.get(0x5F2A, bytes(2)) + card_data
         if self.issued.faults.wrong_signature:
-            terminal_data = _spoilt(terminal_data)
+            terminal_data = spoilt(terminal_data)
         signature = signed_dynamic_data(self.issued.icc_key, self.atc, terminal_data)
         in_record = self.issued.qvsdc.signature_in_record
         late += encode_tlv(SIGNATURE, signature) if in_record else b""
@@ -174,8 +160,3 @@ class QuickApplication(Application):
             BALANCE: bcd(self.state.balance_minor),
             AVAILABLE_SPENDING: bcd(self.state.balance_minor),
         }
-
-
-def _spoilt(octets: bytes) -> bytes:
-    """One bit of the first byte turned."""
-    return bytes([octets[0] ^ 0x01]) + octets[1:]
