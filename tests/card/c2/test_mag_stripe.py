@@ -103,6 +103,8 @@ def test_above_the_limit_the_configured_verification_is_wanted(hold: Hold, setti
         (stripe(changes={0x56: "42"}), "data-missing-9F62"),
         (stripe(answers={0x9F36: None}), "data-missing-9F36"),
         (stripe(answers={0x9F61: None}), "data-missing-9F61"),
+        (stripe(answers=ANSWER | {0x9F61: "FF" * 2_000}), "card-data-malformed"),
+        (stripe(answers=ANSWER | {0x9F61: "A2"}), "card-data-malformed"),
         (stripe(refuses={CHECKSUM: "6985"}), "cryptogram-refused-6985"),
         (stripe(refuses={CHECKSUM: "80009000"}), "card-data-malformed"),
     ],

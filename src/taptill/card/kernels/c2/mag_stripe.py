@@ -27,6 +27,7 @@ from taptill.card.tlv import parse_tlv
 _TRACK_2, _TRACK_1 = 0x9F6B, 0x56
 _LAYOUT_2, _LAYOUT_1 = (0x9F65, 0x9F66, 0x9F67), (0x9F62, 0x9F63, 0x9F64)
 _CHECKSUM_2, _CHECKSUM_1 = 0x9F61, 0x9F60
+_OCTETS = 2  # of a checksum and of the counter; a longer number would have more digits than Python writes
 _ON_DEVICE_REQUIRED = (0, 0x02)  # 9F7E
 _VERIFIED_ADDS = 5  # S13.14.8: how the track tells the issuer that the device verified its owner
 _BEFORE_DISCRETIONARY = 8  # separator, expiry, service code
@@ -83,6 +84,8 @@ def _conclude(here: TapDatabase) -> Outcome:
         return phone_outcome(here.card, here.configuration) if wanted else declined("card-declined")
     if here.card.get(_TRACK_1) and not here.card.get(_CHECKSUM_1):
         return end_application("data-missing-9F60")  # S13.16
+    if any(len(here.card.get(tag, bytes(_OCTETS))) != _OCTETS for tag in (_CHECKSUM_2, _CHECKSUM_1, 0x9F36)):
+        return end_application("card-data-malformed")
     layout = _layout(here)
     track = layout if isinstance(layout, Refused) else _track_2(here, layout)
     if isinstance(track, Refused):
