@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from taplab.pn532.airtime import Timing
 from taplab.pn532.serial_port import VirtualPn532
+from taptill.card.adapters.pn532 import Pn532Reader
+from taptill.clock import SystemClock
 
 SMALL_FRAMES_ATS = bytes.fromhex("067577810280")  # FSCI 5 (64 bytes), FWI 8 (77 ms), CID supported; a MIFARE Plus' ATS
 
@@ -51,3 +54,18 @@ def other_card() -> ScriptedCard:
 def chip() -> Iterator[VirtualPn532]:
     with VirtualPn532() as running:
         yield running
+
+
+@pytest.fixture
+def chip_that_computes() -> Iterator[VirtualPn532]:
+    """Line and air take no time, a card's own work does."""
+    with VirtualPn532(Timing(uart=False, air=False, compute=True)) as running:
+        yield running
+
+
+@pytest.fixture
+def reader(chip: VirtualPn532) -> Iterator[Pn532Reader]:
+    opened = Pn532Reader(f"pn532:{chip.path}", SystemClock(0))
+    opened.open()
+    yield opened
+    opened.close()

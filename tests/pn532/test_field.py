@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from taplab.pn532.airtime import Timing
 from taplab.pn532.field import HeldCard
 from taplab.pn532.held_cards import MemoryCard, Phone, TypeBCard
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.card.adapters.pn532 import Pn532Reader
 from taptill.card.reader import CardLost
-from taptill.clock import SystemClock
 
 if TYPE_CHECKING:
     from tests.pn532.conftest import ScriptedCard
@@ -24,17 +21,8 @@ SAK_PEER_TO_PEER_ONLY = 0x40
 
 
 @pytest.fixture
-def chip() -> Iterator[VirtualPn532]:
-    with VirtualPn532(Timing(uart=False, air=False, compute=True)) as running:
-        yield running
-
-
-@pytest.fixture
-def reader(chip: VirtualPn532) -> Iterator[Pn532Reader]:
-    opened = Pn532Reader(f"pn532:{chip.path}", SystemClock(0))
-    opened.open()
-    yield opened
-    opened.close()
+def chip(chip_that_computes: VirtualPn532) -> VirtualPn532:
+    return chip_that_computes
 
 
 @pytest.mark.parametrize("first", ["A", "B"])

@@ -21,12 +21,10 @@ import nfc.clf.transport
 import nfc.tag.tt4
 import pytest
 
-from taplab.pn532.airtime import Timing
 from taplab.pn532.held_cards import Phone
 from taplab.pn532.serial_port import VirtualPn532
 from taptill.card.adapters.activation import parse_ats
 from taptill.card.adapters.pn532 import Pn532Reader
-from taptill.clock import SystemClock
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -44,17 +42,8 @@ TAPS = 5
 
 
 @pytest.fixture
-def chip() -> Iterator[VirtualPn532]:
-    with VirtualPn532(Timing(uart=False, air=False, compute=True)) as running:
-        yield running
-
-
-@pytest.fixture
-def reader(chip: VirtualPn532) -> Iterator[Pn532Reader]:
-    opened = Pn532Reader(f"pn532:{chip.path}", SystemClock(0))
-    opened.open()
-    yield opened
-    opened.close()
+def chip(chip_that_computes: VirtualPn532) -> VirtualPn532:
+    return chip_that_computes
 
 
 @contextmanager

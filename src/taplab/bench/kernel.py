@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from taplab.bench.inline_till import open_shop
 from taplab.bench.measurement import Better, Figure, Plan, Result
 from taplab.bench.rounds import Ready, in_turns
-from taplab.bench.taps import CARD_TIMEOUT_MS, OFFLINE_CARD, ONLINE_CARD, CardInHand
+from taplab.bench.taps import CARD_TIMEOUT_MS, OFFLINE_CARD, ONLINE_CARD, ReadCard
+from taplab.card.in_hand import SALE
 from taplab.pn532.airtime import FIELD_ON_GUARD_US, air_us, anticollision_us
 from taplab.provision import LabFiles
-from taptill.amount.money import Money
 from taptill.card.outcome import CardRead, OdaVerdict, OutcomeKind
-from taptill.card.parameters import TapRequest
 from taptill.card.read_card import drive, read_card
 from taptill.card.reader import Presentation, RawResponse
 from taptill.errors import TapTillError
@@ -30,17 +29,6 @@ OFFLINE, ONLINE = "C-7, fDDA, offline", "C-7, online"
 _BLOCK_OVERHEAD = 1  # PCB, ISO/IEC 14443-4, 7.1
 _BLOCK_OCTETS = 253  # of 256 with PCB and CRC
 _RATS_OCTETS = 2
-_REQUEST = TapRequest(
-    amount=Money(1_000),
-    amount_other=Money(0),
-    transaction_type=0x00,
-    date_yymmdd="260601",
-    time_hhmmss="120000",
-    country="156",
-    unpredictable_number=bytes.fromhex("2B29EBE4"),
-    online_possible=True,
-    offline_allowed=True,
-)
 
 
 class NotThatTap(TapTillError):
@@ -49,13 +37,13 @@ class NotThatTap(TapTillError):
     code = 6109
 
 
-class KeptCard(CardInHand):
+class KeptCard(ReadCard):
     """Answers as the card did the first time. A command that it was not given then is a fault of this program."""
 
     def __init__(self, name: str, files: LabFiles) -> None:
         super().__init__(name, files.scheme, files.ca_keys)
         self.kept: dict[bytes, bytes] = {}
-        self.read(_REQUEST)
+        self.read(SALE)
 
     def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
         if command not in self.kept:
@@ -63,7 +51,7 @@ class KeptCard(CardInHand):
         return RawResponse(self.kept[command], 0)
 
     def read_again(self) -> CardRead:
-        return drive(read_card(_REQUEST, self._combinations, self._ca_keys), self, CARD_TIMEOUT_MS)
+        return drive(read_card(SALE, self._combinations, self._ca_keys), self, CARD_TIMEOUT_MS)
 
 
 @dataclass(frozen=True, slots=True)

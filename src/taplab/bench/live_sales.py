@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from taplab.bench.taps import ONLINE_CARD, READER_URL, CardInHand
+from taplab.bench.taps import ONLINE_CARD, READER_URL, ReadCard
 from taplab.bench.threaded_till import TerminalHangs
 from taplab.provision import LabFiles
 from taptill.card.reader import Presentation
@@ -34,7 +34,7 @@ class Counter:
 
     def __init__(self, files: LabFiles) -> None:
         self.url = READER_URL
-        self._hand = CardInHand(ONLINE_CARD, files.scheme, files.ca_keys)
+        self._hand = ReadCard(ONLINE_CARD, files.scheme, files.ca_keys)
         self._listening: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._kernels: queue.SimpleQueue[RunKernel] = queue.SimpleQueue()
         self._approved: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()

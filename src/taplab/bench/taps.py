@@ -2,7 +2,7 @@
 
 Comes in: what the terminal asks of a kernel. Goes out: `CardRead`s. Strategy: the product's kernel reads the lab's card
 once; a later tap is that reading with the next transaction counter and a cryptogram that the lab's issuer key makes, so
-that ten thousand of them cost no RSA signatures. `CardInHand` reads anew each time, for taps that are timed.
+that ten thousand of them cost no RSA signatures. `ReadCard` reads anew each time, for taps that are timed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from taphost.issuer import application_cryptogram, cryptogram_input, derive_card_key, derive_session_key
-from taplab.card import Card, Scheme, load_card, packaged_cards
+from taplab.card import Scheme, load_card, packaged_cards
 from taplab.card.card_file import CardFile, read_card_file
+from taplab.card.in_hand import CardInHand
 from taplab.provision import LabFiles
 from taptill.card.outcome import CardNumber, CardRead
 from taptill.card.parameters import TapRequest
 from taptill.card.read_card import drive, read_card
-from taptill.card.reader import Presentation, RawResponse
+from taptill.card.reader import Presentation
 from taptill.card.sensitive import SensitiveBytes
 from taptill.entropy import SystemEntropy
 from taptill.errors import TapTillError
@@ -37,34 +38,20 @@ class CardNotRead(TapTillError):
     code = 6104
 
 
-class CardInHand:
-    """A `CardReader` on which one of the lab's cards lies; no air between them."""
+class ReadCard(CardInHand):
+    """One of the lab's cards, with the product's kernel to read it."""
+
+    url = READER_URL
 
     def __init__(self, name: str, scheme: Path, ca_keys: Path) -> None:
-        self.url = READER_URL
-        self.card: Card = load_card(name, Scheme.load(scheme), SystemEntropy())
+        super().__init__(load_card(name, Scheme.load(scheme), SystemEntropy()))
         self._combinations = combinations(CardLimits())
         self._ca_keys = trusted_ca_keys([ca_keys])
 
     def read(self, request: TapRequest) -> CardRead:
         """A new presentation, read by the product's kernel."""
-        self.card.reset()
+        self.wait_for_card(0)
         return drive(read_card(request, self._combinations, self._ca_keys), self, CARD_TIMEOUT_MS)
-
-    def open(self) -> None:
-        """It is."""
-
-    def wait_for_card(self, timeout_ms: int) -> Presentation | None:
-        return Presentation(self.card.uid, "A", self.card.ats)
-
-    def transmit(self, command: bytes, timeout_ms: int) -> RawResponse:
-        return RawResponse(self.card.answer(command).octets, 0)
-
-    def wait_for_removal(self, timeout_ms: int) -> bool:
-        return True
-
-    def close(self) -> None:
-        """It stays."""
 
 
 class ManyTaps:
@@ -72,7 +59,7 @@ class ManyTaps:
 
     def __init__(self, name: str, scheme: Path, ca_keys: Path) -> None:
         file: CardFile = read_card_file(packaged_cards()[name])
-        self._hand = CardInHand(name, scheme, ca_keys)
+        self._hand = ReadCard(name, scheme, ca_keys)
         self._card_keys = (Scheme.load(scheme).issuer_key, file.pan)
         self._first: CardRead | None = None
         self._number: tuple[bytes, bytes, str | None, str] | None = None

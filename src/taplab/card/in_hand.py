@@ -1,12 +1,27 @@
 """A card held straight to a terminal's kernel: the `CardReader` port without reader and air.
 
-Comes in: a card. Goes out: its answers, and as their time what the card says it takes.
+Comes in: a card. Goes out: its answers, and as their time what the card says it takes. `SALE` is
+a plain purchase to hold it to.
 """
 
 from __future__ import annotations
 
 from taplab.card.card import Card
+from taptill.amount.money import Money
+from taptill.card.parameters import TapRequest
 from taptill.card.reader import Presentation, RawResponse
+
+SALE = TapRequest(
+    amount=Money(1_000),
+    amount_other=Money(0),
+    transaction_type=0x00,
+    date_yymmdd="260601",
+    time_hhmmss="120000",
+    country="156",
+    unpredictable_number=bytes.fromhex("2B29EBE4"),
+    online_possible=True,
+    offline_allowed=True,
+)
 
 
 class CardInHand:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from taplab.card import Card, Scheme, load_card
+from taplab.card.in_hand import SALE as PURCHASE
 from taptill.amount.money import Money
 from taptill.card.parameters import Combination, TapRequest
 from taptill.card.proof.ca_keys import CaKeyStore
@@ -30,18 +31,7 @@ CARDS = (
 )
 NOT_FOUND = b"\x6a\x82"
 
-SALE = TapRequest(
-    amount=Money(1_000),
-    amount_other=Money(0),
-    transaction_type=0x00,
-    date_yymmdd="260601",
-    time_hhmmss="120000",
-    country="156",
-    unpredictable_number=bytes.fromhex("2B29EBE4"),
-    online_possible=True,
-    offline_allowed=True,
-    fresh_numbers=tuple(bytes([0xA0 + number] * 4) for number in range(3)),
-)
+SALE = replace(PURCHASE, fresh_numbers=tuple(bytes([0xA0 + number] * 4) for number in range(3)))
 SALES = (
     SALE,
     replace(SALE, offline_allowed=False),

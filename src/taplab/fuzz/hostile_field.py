@@ -10,11 +10,10 @@ from taplab.fuzz.choices import Choices
 from taplab.fuzz.good_cards import CARD_TIMEOUT_MS
 from taplab.fuzz.hostile_card import HostileCard, LawBroken
 from taplab.fuzz.laws import check_read, check_update
-from taptill.card.apdu import MalformedApdu
 from taptill.card.entry_point import Configuration
 from taptill.card.kernels.c3.issuer_update import REASON
 from taptill.card.parameters import TapRequest
-from taptill.card.read_card import exchange
+from taptill.card.read_card import ask
 from taptill.card.reader import CardLost, Presentation
 from taptill.card.transaction import (
     Act,
@@ -68,11 +67,8 @@ class HostileField:
     def _go_on(self, transaction: Transaction, act: Act) -> Act:
         if not isinstance(act, Transmit):
             return transaction.send(self._result(act))
-        try:
-            response = exchange(act.command, self.card, CARD_TIMEOUT_MS)
-        except (CardLost, MalformedApdu) as lost:
-            return transaction.throw(CardLost(lost.what, where="fuzz"))
-        return transaction.send(response)
+        answer = ask(act.command, self.card, CARD_TIMEOUT_MS)
+        return transaction.throw(answer) if isinstance(answer, CardLost) else transaction.send(answer)
 
     def _result(self, act: Act) -> Result:
         if isinstance(act, AwaitCard):

@@ -237,10 +237,7 @@ def _reader_parameters(path: Path | None) -> tuple[SchemeCombination, ...]:
     if path is None:
         shipped = files("taptill.card") / "reader_parameters.toml"
         return parse_reader_parameters(shipped.read_text(encoding="utf-8"))
-    try:
-        return parse_reader_parameters(path.read_text(encoding="utf-8"), where=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(error), where="cards.parameters") from error
+    return parse_reader_parameters(_text(path, "cards.parameters"), where=str(path))
 
 
 def _within(combination: Combination, cards: CardLimits) -> Combination:

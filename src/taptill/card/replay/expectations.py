@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from taptill.card.apdu import CommandApdu, MalformedApdu, split_command
 from taptill.card.dol import MalformedDol, split_dol
 from taptill.card.payment_data import gpo_objects
+from taptill.card.proof.offline_authentication import DEFAULT_DDOL
 from taptill.card.refused import Refused
 from taptill.card.replay.observation import (
     CDOL1,
     CDOL2,
     COMPUTE_CHECKSUM,
     DDOL,
-    DEFAULT_DDOL,
     DEFAULT_UDOL,
     GPO,
     INTERNAL_AUTHENTICATE,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+from taptill.card.aip import AIP_EMV_MODE
 from taptill.card.apdu import MalformedApdu, split_command
 from taptill.card.bits import has_bit
 from taptill.card.dol import MalformedDol, parse_dol
@@ -23,7 +24,6 @@ _CONTACT_COMMANDS = {0x20, 0x82, 0x84, INTERNAL_AUTHENTICATE}
 _CRYPTOGRAM_WITH_OPTIONS = {3, 6, 7}  # kernels whose cards give their cryptogram in the answer to GPO
 _ASKING_FOR_TTQ = {3, 7}  # EMV Book B, 3.3.3.6; EMV Book C-7
 _MASTERCARD = 2
-_AIP_EMV_MODE = (1, 0x80)  # EMV Book C-2, A.1.16
 
 
 class Interface(Enum):
@@ -53,7 +53,7 @@ def _by_its_application(observed: Observed, kernel_id: int) -> bool:
     if observed.cryptograms and kernel_id in _CRYPTOGRAM_WITH_OPTIONS:
         return True
     if observed.cryptograms and kernel_id == _MASTERCARD:
-        return not has_bit(observed.data.get(0x82, b""), _AIP_EMV_MODE)
+        return not has_bit(observed.data.get(0x82, b""), AIP_EMV_MODE)
     return bool(observed.gpo) and kernel_id in _ASKING_FOR_TTQ and not _asks_for_ttq(observed)
 
 

@@ -15,7 +15,7 @@ from taptill.card.bits import has_bit, without_bit
 from taptill.card.kernels.fast.tap import given_cryptogram
 from taptill.card.outcome import CardRead, CryptogramType, Cvm, Oda, OdaVerdict, OutcomeKind
 from taptill.card.parameters import Combination
-from taptill.card.payment_data import cryptogram_type, parse_track2
+from taptill.card.payment_data import cryptogram_type, pan_digits, parse_track2
 from taptill.card.proof.ca_keys import CaKeyStore
 from taptill.card.read_card import KERNELS, drive, read_card
 from taptill.card.replay.differences import command_differences
@@ -196,7 +196,7 @@ def _with_missed(report: ReplayReport, told: _Replayed, tags: Mapping[int, bytes
 def _pan_of(observed: Observed) -> str:
     """Digits, "" when the card named none."""
     track2 = parse_track2(observed.data.get(0x57, b"")) or parse_track2(observed.data.get(0x9F6B, b""))
-    return observed.data.get(0x5A, b"").hex().upper().rstrip("F") or (track2.pan if track2 else "")
+    return pan_digits(observed.data.get(0x5A, b"")) or (track2.pan if track2 else "")
 
 
 def _no_kernel(told: _Replayed) -> str:
